@@ -1,0 +1,116 @@
+/*
+ * call: one execution of one command, as its handler sees it.
+ *
+ * A handler reads argv, works on the store through c->op, writes its reply to c->reply, says what it changed with
+ * call_touch(), and, where its own arguments are not a faithful record of what happened, what to journal with
+ * call_journal(). It never locks: the keys its row names are locked already (class keyed), or it is alone.
+ *
+ * Invariants: c and argv are valid until the handler returns; whatever must live longer is copied. The clock in c->op is
+ * frozen for the whole command, EXEC or script.
+ */
+#ifndef SERVER_CALL_H
+#define SERVER_CALL_H
+
+#include <errno.h>
+
+#include "server/command.h"
+#include "server/reply.h"
+#include "store/entry.h"
+#include "store/store.h"
+
+struct client;
+
+/* Classes of keyspace events, as the letters of notify-keyspace-events. */
+enum notify_class {
+	NOTIFY_GENERIC = 1 << 2,  /* g */
+	NOTIFY_STRING = 1 << 3,   /* $ */
+	NOTIFY_LIST = 1 << 4,     /* l */
+	NOTIFY_SET = 1 << 5,      /* s */
+	NOTIFY_HASH = 1 << 6,     /* h */
+	NOTIFY_ZSET = 1 << 7,     /* z */
+	NOTIFY_EXPIRED = 1 << 8,  /* x */
+	NOTIFY_EVICTED = 1 << 9,  /* e */
+	NOTIFY_STREAM = 1 << 10,  /* t */
+	NOTIFY_KEY_MISS = 1 << 11, /* m */
+	NOTIFY_NEW = 1 << 14,     /* n */
+};
+
+struct effects; /* what the journal will get: server/effects.h */
+
+struct call {
+	const struct arg *argv;
+	unsigned argc;
+	uint32_t dirty;           /* changes so far */
+	const struct command *cmd;
+	struct client *client;    /* never NULL; replayed journals and scripts have a client without a connection */
+	struct reply *reply;
+	struct store_op op;
+	uint64_t first_hash;      /* hash of the first key, valid if first_hash_arg != 0 */
+	unsigned first_hash_arg;  /* its index in argv */
+	unsigned loop;            /* index of the executing loop */
+	bool alone;               /* every other loop is parked */
+	bool no_journal;          /* the handler said that its argv must not be journaled */
+	bool replaying;           /* from a journal, AOF or primary: conditions were checked when it was written */
+	struct effects *effects;
+};
+
+/* The key at argv[i], hashed (once for the first key of a command). */
+static inline struct store_key call_key(struct call *c, unsigned i)
+{
+	if (__builtin_expect(i == c->first_hash_arg, 1))
+		return (struct store_key){ c->argv[i].ptr, c->argv[i].len, c->first_hash };
+	return store_key(c->op.store, c->argv[i].ptr, c->argv[i].len);
+}
+
+/* Find for reading: counts a hit or a miss, touches the access clock, event "keymiss". */
+struct entry *call_find_read(struct call *c, const struct store_key *key);
+/* Find for writing. */
+static inline struct entry *call_find_write(struct call *c, const struct store_key *key)
+{
+	return store_find(&c->op, key, STORE_WRITE);
+}
+/* As above, and the type must fit: otherwise WRONGTYPE is written and *wrong is true. */
+struct entry *call_find_read_type(struct call *c, const struct store_key *key, enum store_type_id type, bool *wrong);
+struct entry *call_find_write_type(struct call *c, const struct store_key *key, enum store_type_id type, bool *wrong);
+
+/*
+ * The one place where a handler says that a key changed and which event it was. Counts one change; feeds WATCH, keyspace
+ * notifications, client tracking and blocked clients. event NULL: a change without an event. Call it after the change,
+ * in the order in which Redis sends its events.
+ */
+void call_touch(struct call *c, const struct store_key *key, unsigned notify_class, const char *event);
+/* An event without a change (e.g. "del" of a destination already counted). */
+void call_event(struct call *c, const struct store_key *key, unsigned notify_class, const char *event);
+
+/*
+ * What the journal gets instead of argv. The first use replaces argv, each further one adds a command; all of one call
+ * are journaled as one unit. Bytes are copied. Without use, argv is journaled if dirty > 0.
+ */
+void call_journal(struct call *c, unsigned argc, const struct arg *argv);
+/* The same from C strings and slices: format characters: 's' const char *, 'a' struct arg *, 'b' (const void *, size_t),
+ * 'i' int64_t. Example: call_journalf(c, "sai", "PEXPIREAT", &c->argv[1], when). */
+void call_journalf(struct call *c, const char *format, ...);
+static inline void call_no_journal(struct call *c)
+{
+	c->no_journal = true;
+}
+
+/* Arguments. Each writes Redis's error and returns false when it does not fit. */
+bool call_int(struct call *c, unsigned i, int64_t *v);                                    /* not an integer... */
+bool call_int_range(struct call *c, unsigned i, int64_t min, int64_t max, int64_t *v, const char *error); /* NULL: default text */
+bool call_double(struct call *c, unsigned i, double *v);
+bool call_long_double(struct call *c, unsigned i, long double *v);
+/* argv[i] equals the word, without case. */
+bool arg_is(const struct arg *a, const char *word);
+static inline bool arg_equal(const struct arg *a, const struct arg *b)
+{
+	return a->len == b->len && memcmp(a->ptr, b->ptr, a->len) == 0;
+}
+/* "ERR wrong number of arguments for 'x' command". */
+void call_wrong_arity(struct call *c);
+/* "ERR unknown subcommand 'x'. Try X HELP." */
+void call_unknown_subcommand(struct call *c);
+/* The HELP subcommand's reply: lines in our own words, ends with NULL; frame and the HELP lines are added as Redis does. */
+void call_help(struct call *c, const char *const *lines);
+
+#endif
