@@ -1,63 +1,322 @@
+/* number: text to numbers and back; see number.h. */
 #include "store/number.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-bool number_parse(const void *bytes, size_t n, int64_t *val)
+bool number_parse_uint(const void *bytes, size_t len, uint64_t *v)
 {
-	const unsigned char *s = bytes;
-	if (!n || n > NUMBER_MAX)
+	const char *s = bytes;
+	uint64_t n;
+	if (len == 0 || len > 20)
 		return false;
-	bool neg = *s == '-';
-	if (neg) {
-		s++;
-		n--;
+	if (s[0] == '0') {
+		*v = 0;
+		return len == 1;
 	}
-	if (!n || (unsigned)*s - '0' > 9 || (*s == '0' && (n > 1 || neg)))
-		return false;
-	uint64_t v = 0;
-	size_t i = 0;
-	/* 18 digits cannot overflow. */
-	for (; i < n && i < 18; i++) {
-		unsigned digit = (unsigned)s[i] - '0';
-		if (digit > 9)
+	n = 0;
+	/* 19 digits cannot overflow 64 bits; only a twentieth needs the check. */
+	size_t safe = len < 20 ? len : 19;
+	for (size_t i = 0; i < safe; i++) {
+		unsigned d = (unsigned char)s[i] - '0';
+		if (d > 9)
 			return false;
-		v = v * 10 + digit;
+		n = n * 10 + d;
 	}
-	for (; i < n; i++) {
-		unsigned digit = (unsigned)s[i] - '0';
-		if (digit > 9 || __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, digit, &v))
+	if (len == 20) {
+		unsigned d = (unsigned char)s[19] - '0';
+		if (d > 9 || __builtin_mul_overflow(n, (uint64_t)10, &n) || __builtin_add_overflow(n, (uint64_t)d, &n))
 			return false;
 	}
-	if (v > (uint64_t)INT64_MAX + neg)
-		return false;
-	*val = (int64_t)(neg ? 0 - v : v);
+	*v = n;
 	return true;
 }
 
-size_t number_len(int64_t val)
+bool number_parse(const void *bytes, size_t len, int64_t *v)
 {
-	uint64_t v = val < 0 ? 0 - (uint64_t)val : (uint64_t)val;
-	size_t n = 1 + (val < 0);
+	const char *s = bytes;
+	bool negative = len > 0 && s[0] == '-';
+	uint64_t n;
+	if (!number_parse_uint(s + negative, len - negative, &n))
+		return false;
+	if (!negative) {
+		if (n > INT64_MAX)
+			return false;
+		*v = (int64_t)n;
+		return true;
+	}
+	if (n == 0 || n > (uint64_t)INT64_MAX + 1)
+		return false;
+	*v = (int64_t)(0 - n);
+	return true;
+}
+
+static size_t uint_len(uint64_t v)
+{
+	size_t n = 1;
 	for (; v >= 10000; v /= 10000)
 		n += 4;
 	return n + (v >= 10) + (v >= 100) + (v >= 1000);
 }
 
-size_t number_print(char buf[static NUMBER_MAX], int64_t val)
+size_t number_len(int64_t v)
 {
-	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-	                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-	                            "8081828384858687888990919293949596979899";
-	uint64_t v = val < 0 ? 0 - (uint64_t)val : (uint64_t)val;
-	size_t len = number_len(val);
+	return v < 0 ? 1 + uint_len(0 - (uint64_t)v) : uint_len((uint64_t)v);
+}
+
+static const char two_digits[201] =
+	"0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+	"5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
+/* `buf` has room for exactly `len` digits. */
+static void print_digits(char *buf, size_t len, uint64_t v)
+{
 	char *p = buf + len;
 	for (; v >= 100; v /= 100)
-		memcpy(p -= 2, pairs + v % 100 * 2, 2);
+		memcpy(p -= 2, two_digits + v % 100 * 2, 2);
 	if (v >= 10)
-		memcpy(p -= 2, pairs + v * 2, 2);
+		memcpy(p - 2, two_digits + v * 2, 2);
 	else
-		*--p = (char)('0' + v);
-	if (val < 0)
-		*--p = '-';
+		p[-1] = (char)('0' + v);
+}
+
+size_t number_print_uint(char buf[static NUMBER_MAX], uint64_t v)
+{
+	size_t len = uint_len(v);
+	print_digits(buf, len, v);
 	return len;
+}
+
+size_t number_print(char buf[static NUMBER_MAX], int64_t v)
+{
+	bool negative = v < 0;
+	uint64_t u = negative ? 0 - (uint64_t)v : (uint64_t)v;
+	size_t len = uint_len(u);
+	buf[0] = '-';
+	print_digits(buf + negative, len, u);
+	return len + negative;
+}
+
+/* ------------------------------------------------------------------ doubles */
+
+static const double ten_to[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+	                             1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+
+/* "-12.345" with at most 15 digits: digits and power of ten are both exact doubles, so one division rounds correctly. */
+static bool parse_short_decimal(const char *s, size_t len, double *v)
+{
+	size_t i = len > 0 && s[0] == '-';
+	uint64_t n = 0;
+	unsigned digits = 0, decimals = 0;
+	bool point = false;
+	for (; i < len; i++) {
+		unsigned d = (unsigned char)s[i] - '0';
+		if (d <= 9) {
+			n = n * 10 + d;
+			if (++digits > 15)
+				return false;
+			decimals += point;
+		} else if (s[i] == '.' && !point) {
+			point = true;
+		} else {
+			return false;
+		}
+	}
+	if (digits == 0)
+		return false;
+	double m = (double)n / ten_to[decimals];
+	*v = s[0] == '-' ? -m : m;
+	return true;
+}
+
+/* Where the C library has to read it: a copy that ends with NUL. */
+static bool copy_number(char *buf, size_t size, const char *s, size_t len)
+{
+	if (len == 0 || len >= size || isspace((unsigned char)s[0]))
+		return false;
+	memcpy(buf, s, len);
+	buf[len] = '\0';
+	return true;
+}
+
+bool number_parse_double(const char *s, size_t len, double *v)
+{
+	char buf[NUMBER_LONG_DOUBLE_MAX], *end;
+	if (parse_short_decimal(s, len, v))
+		return true;
+	if (!copy_number(buf, sizeof buf, s, len))
+		return false;
+	errno = 0;
+	double d = strtod(buf, &end);
+	if (end != buf + len || isnan(d))
+		return false;
+	if (errno == ERANGE && (isinf(d) || d == 0))
+		return false;
+	*v = d;
+	return true;
+}
+
+bool number_parse_long_double(const char *s, size_t len, long double *v)
+{
+	char buf[NUMBER_LONG_DOUBLE_MAX], *end;
+	if (!copy_number(buf, sizeof buf, s, len))
+		return false;
+	errno = 0;
+	long double d = strtold(buf, &end);
+	if (end != buf + len || isnan(d))
+		return false;
+	if (errno == ERANGE && (isinf(d) || d == 0))
+		return false;
+	*v = d;
+	return true;
+}
+
+/* Lay out `digits` (n of them, no trailing zero) times 10^exp, exp counting from the last digit. */
+static size_t lay_out(char *out, const char *digits, int n, int exp)
+{
+	char *p = out;
+	int sci = exp + n - 1, magnitude = abs(sci);
+	if (exp >= 0 && magnitude < n + 7) {
+		memcpy(p, digits, (size_t)n);
+		memset(p + n, '0', (size_t)exp);
+		p += n + exp;
+	} else if (exp < 0 && (exp > -7 || magnitude < 4)) {
+		int whole = n + exp;
+		if (whole <= 0) {
+			*p++ = '0';
+			*p++ = '.';
+			memset(p, '0', (size_t)-whole);
+			p += -whole;
+			memcpy(p, digits, (size_t)n);
+			p += n;
+		} else {
+			memcpy(p, digits, (size_t)whole);
+			p += whole;
+			*p++ = '.';
+			memcpy(p, digits + whole, (size_t)(n - whole));
+			p += n - whole;
+		}
+	} else {
+		*p++ = digits[0];
+		if (n > 1) {
+			*p++ = '.';
+			memcpy(p, digits + 1, (size_t)n - 1);
+			p += n - 1;
+		}
+		*p++ = 'e';
+		*p++ = sci < 0 ? '-' : '+';
+		size_t len = uint_len((uint64_t)magnitude);
+		print_digits(p, len, (uint64_t)magnitude);
+		p += len;
+	}
+	return (size_t)(p - out);
+}
+
+/* Shortest digits of a positive finite value; returns their number. A decimal of up to 15 digits is the only one of its
+ * length that reads back as its double, so scaling finds short ones without the C library. */
+static int shortest_digits(double v, char digits[static NUMBER_MAX], int *exp)
+{
+	if (v >= 1e-5 && v < 1e15) {
+		for (int k = 1; k <= 15; k++) {
+			double scaled = v * ten_to[k];
+			if (scaled >= 1e15)
+				break;
+			uint64_t m = (uint64_t)(scaled + 0.5);
+			if (m != 0 && (double)m / ten_to[k] == v) {
+				*exp = -k;
+				return (int)number_print_uint(digits, m);
+			}
+		}
+	}
+	char text[NUMBER_DOUBLE_MAX];
+	/* Subnormal numbers hold fewer digits. */
+	for (int precision = v < 1e-307 ? 1 : 15; precision <= 17; precision++) {
+		snprintf(text, sizeof text, "%.*e", precision - 1, v);
+		if (precision == 17 || strtod(text, NULL) == v)
+			break;
+	}
+	char *e = strchr(text, 'e');
+	int n = 0;
+	for (char *p = text; p < e; p++)
+		if (*p != '.')
+			digits[n++] = *p;
+	*exp = (int)strtol(e + 1, NULL, 10) - (n - 1);
+	while (n > 1 && digits[n - 1] == '0') {
+		n--;
+		(*exp)++;
+	}
+	return n;
+}
+
+size_t number_print_double(char buf[static NUMBER_DOUBLE_MAX], double v)
+{
+	if (isnan(v)) {
+		memcpy(buf, "nan", 3);
+		return 3;
+	}
+	size_t neg = v < 0; /* minus zero is "0" */
+	if (neg)
+		buf[0] = '-';
+	if (isinf(v)) {
+		memcpy(buf + neg, "inf", 3);
+		return neg + 3;
+	}
+	double a = fabs(v);
+	if (a <= 4611686018427387904.0 && a == (double)(uint64_t)a)
+		return neg + number_print_uint(buf + neg, (uint64_t)a);
+	char digits[NUMBER_MAX];
+	int exp, n = shortest_digits(a, digits, &exp);
+	return neg + lay_out(buf + neg, digits, n, exp);
+}
+
+size_t number_print_long_double(char buf[static NUMBER_LONG_DOUBLE_MAX], long double v)
+{
+	if (isnan(v) || isinf(v)) {
+		const char *text = isnan(v) ? "nan" : v > 0 ? "inf" : "-inf";
+		size_t n = strlen(text);
+		memcpy(buf, text, n);
+		return n;
+	}
+	size_t len = (size_t)snprintf(buf, NUMBER_LONG_DOUBLE_MAX, "%.17Lf", v);
+	while (buf[len - 1] == '0')
+		len--;
+	if (buf[len - 1] == '.')
+		len--;
+	if (len == 2 && buf[0] == '-' && buf[1] == '0') {
+		buf[0] = '0';
+		len = 1;
+	}
+	return len;
+}
+
+/* ------------------------------------------------------------------ memory */
+
+bool number_parse_memory(const char *s, size_t len, uint64_t *v)
+{
+	static const struct {
+		const char *name;
+		uint64_t factor;
+	} units[] = {
+		{ "", 1 },        { "b", 1 },        { "k", 1000 },       { "kb", 1024 },
+		{ "m", 1000000 }, { "mb", 1 << 20 }, { "g", 1000000000 }, { "gb", 1 << 30 },
+	};
+	size_t digits = 0;
+	uint64_t n = 0;
+	for (; digits < len && s[digits] >= '0' && s[digits] <= '9'; digits++)
+		if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
+		    __builtin_add_overflow(n, (uint64_t)(s[digits] - '0'), &n))
+			return false;
+	if (digits == 0)
+		return false;
+	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+		if (strlen(units[i].name) != len - digits || strncasecmp(units[i].name, s + digits, len - digits) != 0)
+			continue;
+		return !__builtin_mul_overflow(n, units[i].factor, v);
+	}
+	return false;
 }
