@@ -1,51 +1,159 @@
 # Shoal. `make help` lists the targets.
-CC ?= gcc
+#
+# Variables: CC=gcc|clang, SAN=address|undefined|thread (or several, with commas; each has a build directory of its own),
+# OPT=-O2, V=1 (commands are shown), PREFIX, DESTDIR, ORACLE (server to compare with), LOOPS="1 4" (loops of the command
+# tests).
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 VERSION := 0.1.0
-B := build$(if $(SAN),-$(SAN))$(if $(filter clang%,$(CC)),-clang)
+SOVERSION := 0
+comma := ,
+B ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(COVER),-cover)$(if $(findstring clang,$(CC)),-clang)
 OPT ?= -O2
 CFLAGS ?= $(OPT) -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
-ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -DSHOAL_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS) -fno-omit-frame-pointer -pthread -I. -MMD -MP
+ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -DSHOAL_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS) -fno-omit-frame-pointer -pthread \
+	-I. -MMD -MP
 LIBS := -ljemalloc -lcrypto -llzf -lxxhash -lsystemd -lm -pthread
 ifneq ($(SAN),)
-ALL_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
+ALL_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -DSHOAL_NO_JEMALLOC
 ALL_LDFLAGS += -fsanitize=$(SAN)
 LIBS := $(filter-out -ljemalloc,$(LIBS))
-ALL_CFLAGS += -DSHOAL_NO_JEMALLOC
+else
+ALL_CFLAGS += -fstack-protector-strong -fno-plt $(if $(filter -O0,$(OPT) $(CFLAGS)),,-D_FORTIFY_SOURCE=2)
+ALL_LDFLAGS += -Wl,-z,relro,-z,now
 endif
+ifneq ($(COVER),)
+ALL_CFLAGS += --coverage
+ALL_LDFLAGS += --coverage
+endif
+ALL_LDFLAGS += $(LDFLAGS)
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+INCDIR := $(PREFIX)/include/shoal
+LOOPS ?= 1 4
+SEED ?=
+COUNT ?=
+RUNS ?= 100000
 
 NET_SRC := $(wildcard net/*.c net/impl/*.c)
 STORE_SRC := $(wildcard store/*.c store/impl/*.c store/types/*.c)
 SERVER_SRC := $(wildcard server/*.c server/commands/*.c server/journal/*.c)
-obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
-UNIT_SRC := $(wildcard tests/unit/test_*.c)
-UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_SRC))
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
+DIFF_SRC := $(wildcard tests/diff/*.c)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+COMMANDS_SRC := $(wildcard tests/commands/test_*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+pic = $(patsubst %.c,$(B)/pic/%.o,$(1))
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/%)
+COMMANDS_BIN := $(COMMANDS_SRC:tests/commands/%.c=$(B)/tests/commands/%)
+FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/%)
+OUR_LIBS := $(B)/libserver.a $(B)/libshoalstore.a $(B)/libshoalnet.a
+TEST_LIBS := -lcheck -lsubunit -lhiredis $(LIBS) -lrt
+Q := $(if $(V),,@)
+SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 
-.PHONY: all unit clean
-all: $(B)/shoal-server
+.PHONY: all help run test unit commands diff readme lint format fuzz fuzz-bins bench cover install uninstall shared clean
+.SECONDARY:
+all: $(B)/shoal-server ## build the server
+
+help: ## this list
+	@echo "Targets of Shoal (variables are at the top of the Makefile):"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 14
+
+# ------------------------------------------------------------------ building
 
 $(B)/libshoalnet.a: $(call obj,$(NET_SRC))
-	@rm -f $@; ar rcs $@ $^
 $(B)/libshoalstore.a: $(call obj,$(STORE_SRC))
-	@rm -f $@; ar rcs $@ $^
 $(B)/libserver.a: $(call obj,$(filter-out server/main.c,$(SERVER_SRC)))
-	@rm -f $@; ar rcs $@ $^
-$(B)/shoal-server: $(call obj,server/main.c) $(B)/libserver.a $(B)/libshoalstore.a $(B)/libshoalnet.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+$(B)/libtest.a: $(call obj,$(TESTLIB_SRC))
+$(B)/%.a:
+	$(Q)rm -f $@; ar rcs $@ $^
+$(B)/shoal-server: $(B)/obj/server/main.o $(OUR_LIBS)
+	$(Q)$(SAY)"LD $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/obj/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(SAY)"CC $<"; $(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(B)/pic/%.o: %.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(SAY)"CC $< (shared)"; $(CC) $(ALL_CFLAGS) -fPIC -c -o $@ $<
 
-$(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(call obj,$(TESTLIB_SRC)) $(B)/libserver.a $(B)/libshoalstore.a $(B)/libshoalnet.a
-	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcheck -lsubunit -lhiredis $(LIBS) -lrt
+# Shared libraries export the public functions alone (the version maps).
+$(B)/libshoalnet.so.$(VERSION): $(call pic,$(NET_SRC)) net/libshoalnet.map
+$(B)/libshoalstore.so.$(VERSION): $(call pic,$(STORE_SRC)) store/libshoalstore.map
+$(B)/%.so.$(VERSION):
+	$(Q)$(SAY)"LD $@"; $(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$*.so.$(SOVERSION) \
+		-Wl,--version-script=$(filter %.map,$^) -Wl,-z,defs -o $@ $(filter %.o,$^) \
+		$(if $(findstring store,$*),$(filter -ljemalloc -lcrypto -lxxhash -llzf,$(LIBS))) -lm -pthread
+shared: $(B)/libshoalnet.so.$(VERSION) $(B)/libshoalstore.so.$(VERSION) ## build the shared libraries
 
-unit: $(UNIT_BIN)
-	@set -e; for t in $^; do $$t; done
+run: ## install what is missing, build, start on port 6379
+	@tests/lib/packages.sh build
+	$(Q)$(MAKE) --no-print-directory all
+	$(B)/shoal-server conf/shoal.conf
 
-clean:
+# ------------------------------------------------------------------ testing
+
+test: ## install what is missing, build, run unit tests, command tests and a short differential run
+	@tests/lib/packages.sh build test
+	$(Q)$(MAKE) --no-print-directory all unit commands
+	$(Q)$(MAKE) --no-print-directory diff COUNT=$(or $(COUNT),20000)
+
+$(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(B)/libtest.a $(OUR_LIBS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+$(B)/tests/commands/test_%: $(B)/obj/tests/commands/test_%.o $(B)/libtest.a $(OUR_LIBS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+unit: $(UNIT_BIN) ## unit tests
+	$(Q)tests/lib/run.sh unit $^
+commands: $(B)/shoal-server $(COMMANDS_BIN) ## command tests against a running server, with 1 and with 4 loops
+	$(Q)status=0; for n in $(LOOPS); do SHOAL_SERVER=$(B)/shoal-server SHOAL_LOOPS=$$n \
+		tests/lib/run.sh "commands, loops $$n" $(COMMANDS_BIN) || status=1; done; exit $$status
+
+$(B)/shoal-diff: $(call obj,$(DIFF_SRC)) $(B)/libtest.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+diff: $(B)/shoal-server $(B)/shoal-diff ## compare with ORACLE: COUNT commands (1000000) from SEED
+	$(Q)SHOAL_SERVER=$(B)/shoal-server $(B)/shoal-diff $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(DIFF_ARGS)
+
+lint: ## house rules
+	@tests/lib/lint.sh
+format: ## let clang-format rewrite the sources
+	clang-format -i $(shell git ls-files '*.[ch]')
+
+fuzz: ## every fuzz target, RUNS inputs each (100000)
+	@tests/lib/packages.sh fuzz
+	$(Q)$(MAKE) --no-print-directory B=build-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-bins
+	$(Q)tests/fuzz/run.sh $(RUNS) $(FUZZ_SRC:tests/fuzz/%.c=build-fuzz/%)
+fuzz-bins: $(FUZZ_BIN)
+$(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(OUR_LIBS)
+	$(Q)$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+
+bench: ## side by side with redis-server; rewrites bench/README.md
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)bench/run.sh
+
+cover: ## line coverage of the tests, by file
+	$(Q)$(MAKE) --no-print-directory COVER=1 OPT=-O1 unit commands
+	$(Q)tests/lib/cover.sh build-cover
+
+# ------------------------------------------------------------------ installing
+
+install: all shared ## server, libraries, headers, pkg-config files, configuration, systemd unit
+	$(Q)V=$(VERSION) SO=$(SOVERSION) B=$(B) DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCDIR=$(INCDIR) \
+		SYSCONFDIR=$(SYSCONFDIR) UNITDIR=$(UNITDIR) conf/install.sh install
+uninstall: ## remove what install put in place, except a changed configuration
+	$(Q)V=$(VERSION) SO=$(SOVERSION) B=$(B) DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCDIR=$(INCDIR) \
+		SYSCONFDIR=$(SYSCONFDIR) UNITDIR=$(UNITDIR) conf/install.sh uninstall
+
+clean: ## remove all build directories
 	rm -rf build build-*
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
