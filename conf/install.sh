@@ -1,0 +1,80 @@
+#!/bin/sh
+# install.sh install|uninstall: called by the Makefile, which sets V SO B DESTDIR PREFIX LIBDIR INCDIR SYSCONFDIR UNITDIR.
+#
+# Headers keep their places in the tree below include/shoal, so that programs say #include "net/net.h" with the flags
+# that pkg-config prints.
+set -eu
+
+BIN=$PREFIX/bin
+CONF=$SYSCONFDIR/shoal
+
+headers() { # the public ones: nothing from impl/
+	ls net/net.h store/*.h store/types/*.h 2>/dev/null
+}
+
+put() { # MODE SOURCE TARGET
+	mkdir -p "$DESTDIR$(dirname "$3")"
+	install -m "$1" "$2" "$DESTDIR$3"
+}
+
+pc() { # NAME DESCRIPTION PRIVATE-LIBRARIES
+	mkdir -p "$DESTDIR$LIBDIR/pkgconfig"
+	cat >"$DESTDIR$LIBDIR/pkgconfig/$1.pc" <<-PC
+	prefix=$PREFIX
+	libdir=$LIBDIR
+	includedir=$INCDIR
+
+	Name: $1
+	Description: $2
+	Version: $V
+	Libs: -L\${libdir} -l${1#lib} -pthread
+	Libs.private: $3
+	Cflags: -I\${includedir} -pthread
+	PC
+}
+
+library() { # NAME
+	put 644 "$B/$1.a" "$LIBDIR/$1.a"
+	put 755 "$B/$1.so.$V" "$LIBDIR/$1.so.$V"
+	ln -sf "$1.so.$V" "$DESTDIR$LIBDIR/$1.so.$SO"
+	ln -sf "$1.so.$SO" "$DESTDIR$LIBDIR/$1.so"
+}
+
+do_install() {
+	put 755 "$B/shoal-server" "$BIN/shoal-server"
+	for h in $(headers); do put 644 "$h" "$INCDIR/$h"; done
+	library libshoalnet
+	library libshoalstore
+	pc libshoalnet "Event loops, listeners and connections" ""
+	pc libshoalstore "A sharded in-process keyspace with Redis's data types and expiry" \
+		"-ljemalloc -lcrypto -llzf -lxxhash -lm"
+	# A configuration that somebody edited stays.
+	if [ -f conf/shoal.conf ]; then
+		put 644 conf/shoal.conf "$CONF/shoal.conf.default"
+		[ -f "$DESTDIR$CONF/shoal.conf" ] || put 644 conf/shoal.conf "$CONF/shoal.conf"
+	fi
+	if [ -f conf/shoal.service ]; then
+		mkdir -p "$DESTDIR$UNITDIR"
+		sed -e "s|@BIN@|$BIN|g" -e "s|@CONF@|$CONF|g" conf/shoal.service >"$DESTDIR$UNITDIR/shoal.service"
+		chmod 644 "$DESTDIR$UNITDIR/shoal.service"
+	fi
+	if [ -z "$DESTDIR" ] && [ "$(id -u)" = 0 ]; then ldconfig 2>/dev/null || true; fi
+}
+
+do_uninstall() {
+	rm -f "$DESTDIR$BIN/shoal-server" "$DESTDIR$UNITDIR/shoal.service"
+	for l in libshoalnet libshoalstore; do
+		rm -f "$DESTDIR$LIBDIR/$l.a" "$DESTDIR$LIBDIR/$l.so" "$DESTDIR$LIBDIR/$l.so.$SO" "$DESTDIR$LIBDIR/$l.so.$V" \
+			"$DESTDIR$LIBDIR/pkgconfig/$l.pc"
+	done
+	rm -rf "$DESTDIR${INCDIR:?}"
+	if cmp -s "$DESTDIR$CONF/shoal.conf" "$DESTDIR$CONF/shoal.conf.default"; then rm -f "$DESTDIR$CONF/shoal.conf"; fi
+	rm -f "$DESTDIR$CONF/shoal.conf.default"
+	for d in "$CONF" "$LIBDIR/pkgconfig" "$UNITDIR"; do rmdir "$DESTDIR$d" 2>/dev/null || true; done
+}
+
+case ${1:-} in
+install) do_install ;;
+uninstall) do_uninstall ;;
+*) echo "usage: install.sh install|uninstall (see the Makefile)" >&2; exit 2 ;;
+esac

@@ -1,0 +1,95 @@
+#!/bin/bash
+# install_check.sh: installs into a temporary place, compiles each installed header alone and a program against each
+# library, static and shared, with what pkg-config says, runs them, and uninstalls again.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+passed=0 failed=0
+ok() { # NAME COMMAND...
+	local name=$1
+	shift
+	if "$@" >"$tmp/out" 2>&1; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "install: $name"; tail -n 20 "$tmp/out"; fi
+}
+
+root=$tmp/root prefix=/opt/shoal
+ok install make -s -j"$(nproc)" install DESTDIR="$root" PREFIX=$prefix
+export PKG_CONFIG_PATH=$root$prefix/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
+flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror"
+
+for h in $(cd "$root$prefix/include/shoal" && find . -name '*.h' | sed 's|^\./||'); do
+	echo "#include \"$h\"" >"$tmp/h.c"
+	ok "header $h" gcc $flags -c -o "$tmp/h.o" "$tmp/h.c" $(pkg-config --cflags libshoalnet)
+done
+
+cat >"$tmp/net.c" <<'C'
+#include <stdio.h>
+#include <string.h>
+#include "net/net.h"
+static enum net_action echo(struct net_conn *c)
+{
+	size_t n;
+	const char *p = net_peek(c, &n);
+	net_write(c, p, n);
+	net_discard(c, n);
+	return NET_SHUTDOWN;
+}
+int main(void)
+{
+	struct net_events e = { .data = echo };
+	struct net_options o;
+	int err = 0;
+	net_options_init(&o);
+	o.loops = 2;
+	struct net_server *s = net_server_new(&e, &o, &err);
+	if (!s || !net_listen(s, "tcp://127.0.0.1:0", &err) || net_server_start(s, false))
+		return 1;
+	net_server_stop(s, 1000);
+	net_server_wait(s);
+	net_server_free(s);
+	return puts("net") < 0;
+}
+C
+cat >"$tmp/store.c" <<'C'
+#include <stdio.h>
+#include <string.h>
+#include "store/entry.h"
+#include "store/store.h"
+int main(void)
+{
+	struct store_options o;
+	int err = 0;
+	store_options_init(&o);
+	struct store *s = store_open(&o, &err);
+	if (!s)
+		return 1;
+	struct store_op op = { .store = s, .now_ms = 1000 };
+	struct store_key k = store_key(s, "key", 3);
+	store_lock(s, k.hash);
+	struct entry *e = store_set_string(&op, &k, "value", 5, STORE_NO_EXPIRY);
+	char buf[24];
+	size_t len = 0;
+	e = e ? store_find(&op, &k, STORE_READ) : NULL;
+	const char *v = e ? entry_string(e, buf, &len) : "";
+	int good = len == 5 && !memcmp(v, "value", 5);
+	store_unlock(s, k.hash);
+	store_close(s);
+	return !good;
+}
+C
+for l in net store; do
+	ok "shared $l compiles" gcc $flags -o "$tmp/$l-shared" "$tmp/$l.c" $(pkg-config --cflags --libs libshoal$l)
+	ok "shared $l runs" env LD_LIBRARY_PATH="$root$prefix/lib" "$tmp/$l-shared"
+	ok "shared $l is used" sh -c "ldd '$tmp/$l-shared' | grep -q libshoal$l.so.0"
+	ok "static $l compiles" gcc $flags -o "$tmp/$l-static" "$tmp/$l.c" $(pkg-config --cflags libshoal$l) \
+		"$root$prefix/lib/libshoal$l.a" $(pkg-config --static --libs-only-l libshoal$l | sed "s/-lshoal$l//") -pthread
+	ok "static $l runs" "$tmp/$l-static"
+	# Public names alone: everything exported begins with a prefix of the library.
+	ok "exports of $l" sh -c "! nm -D --defined-only '$root$prefix/lib/libshoal$l.so' | awk '\$2 != \"A\" { print \$3 }' |
+		grep -vE '^(net|store|entry|blob|mem|glob)_'"
+done
+ok "server runs" "$root$prefix/bin/shoal-server" --version
+ok uninstall make -s uninstall DESTDIR="$root" PREFIX=$prefix
+ok "nothing is left" sh -c "! find '$root' -type f -o -type l | grep ."
+echo "install: $passed passed, $failed failed"
+[ $failed = 0 ]
