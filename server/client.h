@@ -39,8 +39,12 @@ enum client_flag {
 	CLIENT_PRIMARY = 1 << 18,
 	CLIENT_INTERNAL = 1 << 19,        /* has no connection: journal replay, scripts */
 	CLIENT_LOCAL = 1 << 20,           /* connected over loopback or a Unix socket */
-	CLIENT_YIELDED = 1 << 21,         /* output is full: goes on next turn */
+	CLIENT_YIELDED = 1 << 21,         /* output is full: goes on when it has drained */
+	CLIENT_UNPARSED = 1 << 22,        /* parsing stopped early this turn: more requests may be buffered */
 };
+/* A client with any of these executes nothing. */
+#define CLIENT_HELD                                                                                                   \
+	(CLIENT_CLOSE_ASAP | CLIENT_CLOSE_AFTER_REPLY | CLIENT_BLOCKED | CLIENT_PAUSED | CLIENT_YIELDED)
 
 /* Rare parts, allocated when first needed. */
 struct client_extra {

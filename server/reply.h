@@ -28,10 +28,11 @@ struct reply {
 	/* Queue by reference; NULL: bytes are copied. */
 	void (*ref)(struct reply *r, const char *bytes, size_t len, void (*release)(void *, const void *), void *ctx);
 	void *sink;
-	/* Memory sink and deferred replies. */
+	/* Memory sink, and where deferred replies gather. */
 	char *mem;
 	size_t mem_cap;
-	char *saved_cur, *saved_end;
+	char *saved_cur, *saved_end; /* of the sink while a deferred reply is open */
+	bool (*saved_grow)(struct reply *r, size_t n);
 };
 
 static inline bool reply_room(struct reply *r, size_t n)

@@ -1,0 +1,331 @@
+/*
+ * dispatch: one command, from its row to its journal record: checks, locks by execution class, the handler, effects,
+ * statistics. What runs for every command is in dispatch_client() and run_keyed(); the rest is for rare cases.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "server/clock.h"
+#include "server/config.h"
+#include "server/dispatch.h"
+#include "server/effects.h"
+#include "server/exec.h"
+#include "server/journal/journal.h"
+#include "server/server.h"
+#include "server/worker.h"
+
+bool dispatch_paused;
+
+static struct journal *journal;
+
+void dispatch_set_journal(struct journal *j)
+{
+	journal = j;
+}
+
+struct journal *dispatch_journal(void)
+{
+	return journal;
+}
+
+/* ------------------------------------------------------------------ running */
+
+/* Everything the command did enters the journal once, while its locks are held. */
+static void commit_effects(struct call *c)
+{
+	struct effects *fx = c->effects;
+	if (c->dirty && !fx->replaced && !c->no_journal) {
+		effects_use_db(fx, c->op.db);
+		effects_add(fx, c->argc, c->argv);
+	}
+	if (effects_count(fx)) {
+		size_t len;
+		const char *bytes = effects_bytes(fx, &len);
+		journal_append(journal, effects_db(fx, c->op.db), effects_count(fx), bytes, len);
+	}
+	effects_reset(fx);
+}
+
+void dispatch_run(struct call *c)
+{
+	c->cmd->run(c);
+}
+
+static inline void run_and_commit(struct call *c)
+{
+	dispatch_run(c);
+	if (__builtin_expect(c->effects != NULL, 0))
+		commit_effects(c);
+}
+
+static void run_alone(struct worker *w, struct call *c)
+{
+	exec_alone_begin(w->index);
+	worker_refresh_clock(w);
+	c->op.now_ms = w->now_ms;
+	c->op.exclusive = true;
+	c->alone = true;
+	run_and_commit(c);
+	c->alone = false;
+	c->op.exclusive = false;
+	exec_alone_end(w->index);
+}
+
+/* Commands of several keys lock all their shards; what cannot be resolved runs alone and lets its handler say why. */
+static void run_many_keys(struct worker *w, struct call *c)
+{
+	struct key_refs keys;
+	struct store_lockset locks;
+	if (command_keys(c->cmd, c->argv, c->argc, &keys)) {
+		run_alone(w, c);
+		return;
+	}
+	store_lockset_init(&locks);
+	bool ok = true;
+	for (unsigned i = 0; i < keys.n && ok; i++) {
+		const struct arg *a = &c->argv[keys.v[i].arg];
+		ok = store_lockset_add(c->op.store, &locks, store_key(c->op.store, a->ptr, a->len).hash);
+	}
+	key_refs_clear(&keys);
+	if (ok) {
+		store_lockset_lock(c->op.store, &locks);
+		c->op.now_ms = w->now_ms; /* a wait refreshed it */
+		run_and_commit(c);
+		store_lockset_unlock(c->op.store, &locks);
+	} else {
+		reply_oom(c->reply);
+	}
+	store_lockset_clear(&locks);
+}
+
+static inline void run_keyed(struct worker *w, struct call *c)
+{
+	if (__builtin_expect(server_loops() == 1, 0)) {
+		run_and_commit(c);
+	} else if (__builtin_expect(c->first_hash_arg != 0, 1)) {
+		store_lock(c->op.store, c->first_hash);
+		c->op.now_ms = w->now_ms;
+		run_and_commit(c);
+		store_unlock(c->op.store, c->first_hash);
+	} else {
+		run_many_keys(w, c);
+	}
+}
+
+static void run_by_class(struct worker *w, struct call *c)
+{
+	enum exec_class class = c->cmd->class;
+	if (__builtin_expect(c->cmd->classify != NULL, 0))
+		class = c->cmd->classify(c->argv, c->argc);
+	switch (class) {
+	case EXEC_KEYED:
+		run_keyed(w, c);
+		break;
+	case EXEC_ALONE:
+		run_alone(w, c);
+		break;
+	case EXEC_LOCAL:
+	case EXEC_SERVICE:
+		run_and_commit(c);
+		break;
+	}
+}
+
+/* ------------------------------------------------------------------ checks */
+
+static void reject_unknown(struct reply *r, const struct arg *argv, unsigned argc)
+{
+	char text[400];
+	int n = snprintf(text, sizeof text, "ERR unknown command '%.*s', with args beginning with: ",
+	                 (int)(argv[0].len < 128 ? argv[0].len : 128), argv[0].ptr);
+	int start = n;
+	for (unsigned i = 1; i < argc && n - start < 128; i++) {
+		int room = 128 - (n - start);
+		n += snprintf(text + n, sizeof text - (size_t)n, "'%.*s' ",
+		              (int)(argv[i].len < (size_t)room ? argv[i].len : (size_t)room), argv[i].ptr);
+	}
+	reply_error(r, text);
+}
+
+static void reject_subcommand(struct reply *r, const struct command *container, const struct arg *sub)
+{
+	char upper[sizeof container->full_name];
+	size_t n = 0;
+	for (const char *p = container->name; *p && n + 1 < sizeof upper; p++)
+		upper[n++] = (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
+	upper[n] = 0;
+	reply_errorf(r, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)(sub->len < 128 ? sub->len : 128), sub->ptr,
+	             upper);
+}
+
+static void reject_lookup(struct call *c)
+{
+	struct command *container = NULL;
+	command_lookup(c->argv, c->argc, &container);
+	if (!container)
+		reject_unknown(c->reply, c->argv, c->argc);
+	else
+		reject_subcommand(c->reply, container, &c->argv[1]);
+}
+
+/* "local" allows clients of this machine. */
+static bool switch_allows(int mode, const struct client *cl)
+{
+	return mode == 2 || (mode == 1 && (cl->flags & CLIENT_LOCAL));
+}
+
+static bool protected_ok(struct call *c)
+{
+	const struct config *cfg = config();
+	bool debug = c->cmd->group && !strcasecmp(c->cmd->parent ? c->cmd->parent->name : c->cmd->name, "debug");
+	if (switch_allows(debug ? cfg->enable_debug_command : cfg->enable_module_command, c->client))
+		return true;
+	const char *name = debug ? "DEBUG" : "MODULE", *option = debug ? "enable-debug-command" : "enable-module-command";
+	reply_errorf(c->reply,
+	             "ERR %s command not allowed. If the %s option is set to \"local\", you can run it from a local "
+	             "connection, otherwise you need to set this option in the configuration file, and then restart the "
+	             "server.",
+	             name, option);
+	return false;
+}
+
+static bool pauses(const struct call *c)
+{
+	bool writes_only;
+	int64_t until = client_paused_until_ms(&writes_only);
+	if (until <= c->op.now_ms || (c->client->flags & (CLIENT_REPLICA | CLIENT_INTERNAL)))
+		return false;
+	return !writes_only || (c->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE));
+}
+
+/* false: a reply was written (or, with *hold, the command waits). */
+static bool checks(struct call *c, bool *hold)
+{
+	struct client *cl = c->client;
+	if (__builtin_expect(c->cmd == NULL, 0)) {
+		reject_lookup(c);
+		return false;
+	}
+	if (!command_arity_ok(c->cmd, c->argc)) {
+		call_wrong_arity(c);
+		return false;
+	}
+	if ((c->cmd->flags & CMD_PROTECTED) && !protected_ok(c))
+		return false;
+	if (__builtin_expect(!(cl->flags & CLIENT_AUTHENTICATED), 0) && !(c->cmd->flags & CMD_NO_AUTH)) {
+		reply_error(c->reply, "NOAUTH Authentication required.");
+		return false;
+	}
+	if (__builtin_expect(dispatch_paused, 0) && pauses(c)) {
+		*hold = true;
+		return false;
+	}
+	return true;
+}
+
+static void account(struct worker *w, struct call *c, bool ran)
+{
+	struct stats_loop *s = w->stats;
+	uint64_t now = clock_ticks();
+	if (c->cmd) {
+		struct stats_command *sc = &s->command[c->cmd->id];
+		if (ran) {
+			stats_add(&sc->calls, 1);
+			stats_add(&sc->ticks, now - w->ticks);
+		} else {
+			stats_add(&sc->rejected, 1);
+		}
+		if (ran && c->reply->errored)
+			stats_add(&sc->failed, 1);
+	}
+	w->ticks = now;
+	stats_add(&s->counter[STAT_COMMANDS], ran);
+	if (__builtin_expect(c->dirty != 0, 0))
+		stats_add(&s->counter[STAT_DIRTY], c->dirty);
+	if (__builtin_expect(c->reply->errored, 0)) {
+		stats_add(&s->counter[STAT_ERRORS], 1);
+		stats_error(c->reply->error_code);
+		c->reply->errored = false;
+	}
+}
+
+enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct turn_item *item)
+{
+	struct call *c = &w->call;
+	c->argv = w->args.v + item->first_arg;
+	c->argc = item->argc;
+	c->cmd = item->cmd;
+	c->client = cl;
+	c->dirty = 0;
+	c->no_journal = false;
+	c->first_hash = item->hash;
+	c->first_hash_arg = item->cmd && item->cmd->single_key;
+	c->op.db = cl->db;
+	c->op.now_ms = w->now_ms;
+	c->op.no_touch = cl->flags & CLIENT_NO_TOUCH;
+	c->effects = journal_active(journal) ? &w->effects : NULL;
+	w->reply.resp = cl->resp;
+	bool hold = false, ran = checks(c, &hold);
+	if (__builtin_expect(hold, 0))
+		return DISPATCH_HOLD;
+	if (__builtin_expect(ran, 1)) {
+		cl->last_command = c->cmd;
+		run_by_class(w, c);
+	}
+	cl->commands++;
+	account(w, c, ran);
+	return DISPATCH_DONE;
+}
+
+/* ------------------------------------------------------------------ replay */
+
+static int replay_one(struct call *c, char *error, size_t error_size)
+{
+	c->cmd = command_lookup(c->argv, c->argc, NULL);
+	c->dirty = 0;
+	c->first_hash_arg = 0;
+	if (!c->cmd || !command_arity_ok(c->cmd, c->argc)) {
+		snprintf(error, error_size, "journal holds an unknown command '%.*s'", (int)c->argv[0].len, c->argv[0].ptr);
+		return -EINVAL;
+	}
+	dispatch_run(c);
+	if (c->reply->errored) {
+		snprintf(error, error_size, "replayed '%s' failed: %s", c->cmd->full_name, c->reply->error_code);
+		return -EINVAL;
+	}
+	reply_reset(c->reply);
+	return 0;
+}
+
+static void *no_inline(void *ctx, size_t n)
+{
+	(void)ctx, (void)n;
+	return NULL;
+}
+
+int dispatch_replay(struct call *c, const char *payload, size_t len, char *error, size_t error_size)
+{
+	static const struct resp_limits limits = { .max_bulk = INT64_MAX, .max_args = INT32_MAX, .authenticated = true };
+	struct resp_args args = { 0 };
+	int err = 0;
+	c->replaying = true;
+	while (len && !err) {
+		struct resp_progress progress = { 0 };
+		char bad;
+		args.n = 0;
+		ssize_t used = resp_parse(payload, len, &limits, &progress, &args, &bad, no_inline, NULL);
+		if (used <= 0 || args.n == 0) {
+			snprintf(error, error_size, "journal payload is malformed");
+			err = -EINVAL;
+			break;
+		}
+		c->argv = args.v;
+		c->argc = (unsigned)args.n;
+		err = replay_one(c, error, error_size);
+		payload += used;
+		len -= (size_t)used;
+	}
+	free(args.v);
+	return err;
+}

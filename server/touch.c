@@ -1,0 +1,47 @@
+/* touch: see touch.h. */
+#include "server/touch.h"
+
+#include <assert.h>
+
+static touch_feed *feeds[TOUCH_FEEDS];
+static unsigned feed_count;
+static unsigned active; /* bits of feeds that are on; changes alone */
+
+unsigned touch_register(touch_feed *feed)
+{
+	assert(feed_count < TOUCH_FEEDS);
+	feeds[feed_count] = feed;
+	return 1u << feed_count++;
+}
+
+void touch_switch(unsigned bit, bool on)
+{
+	active = on ? active | bit : active & ~bit;
+}
+
+static void feed_all(struct call *c, const struct store_key *key, unsigned kinds, unsigned class, const char *event)
+{
+	for (unsigned i = 0; i < feed_count; i++) {
+		if (active & (1u << i))
+			feeds[i](c, key, kinds, class, event);
+	}
+}
+
+void call_touch(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
+{
+	c->dirty++;
+	if (__builtin_expect(active != 0, 0))
+		feed_all(c, key, TOUCH_CHANGE | (event ? TOUCH_EVENT : 0), notify_class, event);
+}
+
+void call_event(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
+{
+	if (__builtin_expect(active != 0, 0))
+		feed_all(c, key, TOUCH_EVENT, notify_class, event);
+}
+
+void touch_removed(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
+{
+	if (__builtin_expect(active != 0, 0))
+		feed_all(c, key, TOUCH_CHANGE | TOUCH_EVENT, notify_class, event);
+}

@@ -1,0 +1,27 @@
+/*
+ * touch: who wants to know that a key changed. call_touch() and call_event() are the only sources; WATCH, keyspace
+ * notifications, client tracking and blocked clients are feeds. With no feed switched on, a touch costs one branch.
+ *
+ * Threads: feeds are registered before the loops start; switched on and off alone; called with the key's lock held.
+ */
+#ifndef SERVER_TOUCH_H
+#define SERVER_TOUCH_H
+
+#include "server/call.h"
+
+enum touch_kind {
+	TOUCH_CHANGE = 1, /* the key's value or existence changed */
+	TOUCH_EVENT = 2,  /* an event to be published; event is not NULL */
+};
+
+typedef void touch_feed(struct call *c, const struct store_key *key, unsigned kinds, unsigned notify_class,
+                        const char *event);
+
+#define TOUCH_FEEDS 8
+/* Returns the feed's bit, for touch_switch(). */
+unsigned touch_register(touch_feed *feed);
+void touch_switch(unsigned bit, bool on);
+/* Changes that no command made: expiry and eviction. */
+void touch_removed(struct call *c, const struct store_key *key, unsigned notify_class, const char *event);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * worker: one loop's part of the server: what its turn needs, in one place. Only the loop's own thread uses it, except
+ * where a field says otherwise.
+ *
+ * Bytes flow: turn.c parses and queues, prefetches and runs the queue; dispatch.c checks one command, takes its locks,
+ * runs it and journals it.
+ */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include "net/net.h"
+#include "server/call.h"
+#include "server/client.h"
+#include "server/effects.h"
+#include "server/stats.h"
+
+
+/* One parsed command in the queue of a turn. */
+struct turn_item {
+	struct client *client;
+	struct command *cmd;      /* NULL: unknown, or a protocol error */
+	uint32_t first_arg, argc; /* in worker.args */
+	size_t used;              /* bytes of input */
+	uint64_t hash;            /* of the first key, where cmd->single_key */
+	uint8_t error;            /* enum resp_error: delivered in its order */
+	char bad;
+};
+
+struct worker {
+	struct net_loop *net;
+	unsigned index;
+	int64_t now_ms, mono_ms; /* frozen clocks: worker_refresh_clock() */
+	uint64_t ticks;          /* clock_ticks() when the last command ended */
+	int64_t sampled_ms;      /* mono_ms of the last slow part of the tick */
+	struct stats_loop *stats;
+	struct call call;
+	struct reply reply;      /* of the client in execution */
+	struct client *writing;  /* whose output region `reply` has open, or NULL */
+	bool output_grew;        /* the region was left: look at the output limits after the command */
+	struct effects effects;
+	/* the queue of this turn */
+	struct resp_args args;
+	struct turn_item *items;
+	unsigned n, cap, next;
+};
+
+/* The worker of this thread; NULL on other threads. */
+extern _Thread_local struct worker *worker_current;
+struct worker *worker_of(unsigned loop); /* alone, or its own */
+int worker_init(unsigned loops);
+void worker_free(void);
+void worker_refresh_clock(struct worker *w);
+/* Fill a store_op as this worker's commands use it. */
+void worker_op(const struct worker *w, unsigned db, struct store_op *op);
+
+/* Keys do not expire while clients are paused: written alone. */
+extern bool worker_expiry_paused;
+
+/* Close the output region, so that other output functions of net may be used. */
+void worker_end_output(struct worker *w);
+
+/* ---- turn.c: the callbacks of net */
+void turn_start(struct worker *w);
+enum net_action turn_data(struct net_conn *conn);
+void turn_before_write(struct net_loop *loop);
+/* Let a client whose commands were held back go on: on its own loop, or by anyone who is alone. */
+void turn_resume(struct client *c);
+
+/* ---- accept.c: the beginning and end of a client */
+enum net_action accept_open(struct net_conn *conn);
+void accept_close(struct net_conn *conn, int reason);
+void accept_watermark(struct net_conn *conn, bool above);
+
+/* ---- cron.c: what a loop does from time to time; the delay in ms until the next time */
+int64_t cron_tick(struct net_loop *loop);
+
+/* ---- dispatch.c */
+/* Check and run one command of a client; the reply goes to w->reply. */
+enum dispatch_result {
+	DISPATCH_DONE, /* its bytes may be dropped */
+	DISPATCH_HOLD, /* not executed: the client is paused or blocked now, keep its bytes */
+};
+enum dispatch_result dispatch_client(struct worker *w, struct client *c, struct turn_item *item);
+/* The inner half: run a checked command whose keys are locked (or alone), gather effects. */
+void dispatch_run(struct call *c);
+/* Run the commands of a journal record's payload against c->op.store. 0, or -EINVAL with what failed in error. */
+int dispatch_replay(struct call *c, const char *payload, size_t len, char *error, size_t error_size);
+
+#endif
