@@ -18,6 +18,12 @@ struct config_output_limit {
 };
 enum config_output_class { OUTPUT_NORMAL, OUTPUT_REPLICA, OUTPUT_PUBSUB, OUTPUT_CLASSES };
 
+/* maxmemory_policy: who is chosen, and among which keys; 0 is noeviction. */
+enum config_policy {
+	CONFIG_POLICY_LRU = 1, CONFIG_POLICY_LFU = 2, CONFIG_POLICY_TTL = 4, CONFIG_POLICY_RANDOM = 8,
+	CONFIG_POLICY_ALLKEYS = 16, CONFIG_POLICY_VOLATILE = 32,
+};
+
 /* Read-only outside config.c. Units stand last in the names. Strings are never NULL. */
 struct config {
 	/* threads and keyspace */
