@@ -68,7 +68,7 @@ enum key_flag {
 struct key_spec {
 	uint32_t flags;
 	const char *keyword;  /* begin search: NULL: at index `begin`; else behind this word, searched from `begin` */
-	int begin;            /* index, or start of the search (negative: from the end) */
+	int begin;            /* index, or start of the search (negative: from the end); 0 without keyword: unknown */
 	bool keynum;          /* find keys: true: by a count */
 	int last, step, limit;        /* range: last index relative to begin (negative: from the end) */
 	int keynum_index, first_key;  /* keynum: where the count stands, where the first key, relative to begin */
@@ -108,7 +108,7 @@ struct command {
 	const char *since;              /* "1.0.0" */
 	const char *summary;
 	const char *complexity;
-	const char *args;               /* arguments in the notation of commands/command.c */
+	const char *args;               /* arguments in the notation of command_docs.c */
 	const char *history;            /* "2.6.0 text\n..." or NULL */
 	const char *tips;               /* "nondeterministic_output request_policy:..." or NULL */
 	/* Filled at start. */
