@@ -63,7 +63,7 @@ static uint64_t sent, done, histogram[BUCKETS];
 static int64_t longest_ns, end_ns;
 static uint64_t seed = 88172645463325252u;
 static char expected[1 << 16];
-static size_t expected_len;
+static size_t expected_len, head_len; /* head: what comes before the value */
 
 static _Noreturn void die(const char *what)
 {
@@ -238,18 +238,11 @@ static void fill_window(struct conn *c, int64_t now)
 
 /* ---------------------------------------------------------------- replies */
 
-static void check_reply(const char *reply, uint64_t key)
+static _Noreturn void unexpected(const struct conn *c, size_t at, uint64_t key)
 {
-	if (opt.op == OP_GET) {
-		char *p = expected + expected_len - opt.value_len - 2;
-
-		make_value(p, key);
-	}
-	if (memcmp(reply, expected, expected_len) != 0) {
-		errno = 0;
-		fprintf(stderr, "load: key %llu: unexpected reply: %.*s\n", (unsigned long long)key, 80, reply);
-		exit(1);
-	}
+	fprintf(stderr, "load: key %llu: unexpected reply: %.*s\n", (unsigned long long)key,
+	        (int)(c->in_len - at < 80 ? c->in_len - at : 80), c->in + at);
+	exit(1);
 }
 
 static void on_readable(struct conn *c)
@@ -264,13 +257,20 @@ static void on_readable(struct conn *c)
 		die(n ? "read" : "the server closed a connection");
 	c->in_len += (size_t)n;
 	now = now_ns();
-	while (c->in_len - at >= expected_len || (c->in_len > at && c->in[at] == '-')) {
+	while (c->in_len > at) {
 		struct request *r = &c->queue[c->tail % QUEUE];
+		size_t have = c->in_len - at;
 
 		if (c->tail == c->head)
 			die("a reply without a request");
-		c->in[c->in_len < IN_CAP ? c->in_len : IN_CAP - 1] = 0;
-		check_reply(c->in + at, r->key);
+		if (opt.op == OP_GET)
+			make_value(expected + head_len, r->key);
+		if (memcmp(c->in + at, expected, have < head_len ? have : head_len) != 0)
+			unexpected(c, at, r->key);
+		if (have < expected_len)
+			break;
+		if (memcmp(c->in + at, expected, expected_len) != 0)
+			unexpected(c, at, r->key);
 		at += expected_len;
 		c->tail++;
 		count(r->from_ns, now);
@@ -288,12 +288,15 @@ static void prepare_expected(void)
 		expected_len = (size_t)snprintf(expected, 64, "+PONG\r\n");
 		break;
 	case OP_GET:
-		expected_len = (size_t)snprintf(expected, 64, "$%zu\r\n", opt.value_len) + opt.value_len + 2;
+		head_len = (size_t)snprintf(expected, 64, "$%zu\r\n", opt.value_len);
+		expected_len = head_len + opt.value_len + 2;
 		memcpy(expected + expected_len - 2, "\r\n", 2);
 		break;
 	default:
 		expected_len = (size_t)snprintf(expected, 64, "+OK\r\n");
 	}
+	if (opt.op != OP_GET)
+		head_len = expected_len;
 }
 
 /* ---------------------------------------------------------------- run */
