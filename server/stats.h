@@ -33,9 +33,11 @@ static inline void stats_add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
 }
 
+/* A counter that someone else keeps (bytes of the network library): read() is added. Before the loops start. */
+void stats_source(enum stats_counter c, uint64_t (*read)(void));
 uint64_t stats_sum(enum stats_counter c);
 struct stats_command stats_command_sum(unsigned id);
-/* Error statistics by code ("ERR", "WRONGTYPE"); at most 128 codes, as Redis. Any thread. */
+/* Error statistics by code ("ERR", "WRONGTYPE"); at most 128 codes, as Redis; further ones are not counted. Any thread. */
 void stats_error(const char *code);
 void stats_each_error(void (*fn)(void *ctx, const char *code, uint64_t count), void *ctx);
 /* CONFIG RESETSTAT; alone. */
