@@ -1,4 +1,5 @@
 """Turns the results of bench/run.py into README.md and plot.svg. Text below the marker in README.md is kept."""
+import math
 import os
 
 MARKER = "<!-- below this line is written by hand and kept -->"
@@ -127,13 +128,16 @@ def readme(r):
 
 def bars(x, y, width, height, title, unit, groups, servers, digits):
     """Grouped bars: groups is [(label, {server: value})]."""
-    top = max((v for _, g in groups for v in g.values()), default=1) * 1.12
+    most = max((v for _, g in groups for v in g.values()), default=1) * 1.06
+    tick = next(t for e in range(-4, 12) for t in (10.0 ** e, 2 * 10.0 ** e, 5 * 10.0 ** e) if most / t <= 6)
+    count = math.ceil(most / tick)
+    top = tick * count
     out = [f'<text x="{x}" y="{y - 34}" class="title">{title}</text>',
            f'<text x="{x}" y="{y - 18}" class="unit">{unit}</text>']
-    for i in range(5):
-        gy = y + height - height * i / 4
+    for i in range(count + 1):
+        gy = y + height - height * i / count
         out.append(f'<line x1="{x}" x2="{x + width}" y1="{gy:.1f}" y2="{gy:.1f}" class="grid"/>')
-        out.append(f'<text x="{x - 6}" y="{gy + 4:.1f}" class="tick" text-anchor="end">{top * i / 4:.{digits}f}</text>')
+        out.append(f'<text x="{x - 6}" y="{gy + 4:.1f}" class="tick" text-anchor="end">{tick * i:g}</text>')
     step = width / max(len(groups), 1)
     bar = step * 0.84 / max(len(servers), 1)
     for i, (label, values) in enumerate(groups):
@@ -170,7 +174,7 @@ def plot(r):
     for i, s in enumerate(servers):
         out.append(f'<rect x="{60 + i * 150}" y="20" width="14" height="14" fill="{COLORS[s]}"/>')
         out.append(f'<text x="{80 + i * 150}" y="32" class="legend">{s}</text>')
-    unit = "µs per request, user and system, 64-byte values; lower is better"
+    unit = "µs per request, user and system; lower is better"
     out.append(bars(60, 105, 330, 280, "Server CPU, no pipeline", unit, cpu((1,)), servers, 1))
     out.append(bars(460, 105, 510, 280, "Server CPU, pipelines of 16 and 64", unit, cpu((16, 64)), servers, 2))
     if memory:
