@@ -12,7 +12,9 @@
 #include "net/net.h"
 #include "server/clock.h"
 #include "server/config.h"
+#include "server/dispatch.h"
 #include "server/exec.h"
+#include "server/journal/journal.h"
 #include "server/log.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -402,6 +404,7 @@ void turn_before_write(struct net_loop *loop)
 	worker_end_output(w);
 	w->n = 0;
 	w->args.n = 0;
+	journal_commit(dispatch_journal());
 }
 
 void turn_resume(struct client *c)
