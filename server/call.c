@@ -46,18 +46,18 @@ bool call_int(struct call *c, unsigned i, int64_t *v)
 
 bool call_int_range(struct call *c, unsigned i, int64_t min, int64_t max, int64_t *v, const char *error)
 {
-	if (!number_parse(c->argv[i].ptr, c->argv[i].len, v)) {
-		reply_error(c->reply, error ? error : "ERR value is not an integer or out of range");
-		return false;
-	}
-	if (*v >= min && *v <= max)
+	if (!error && min == 0 && max == INT64_MAX)
+		error = "ERR value is out of range, must be positive";
+	bool parsed = number_parse(c->argv[i].ptr, c->argv[i].len, v);
+	if (parsed && *v >= min && *v <= max)
 		return true;
 	if (error)
 		reply_error(c->reply, error);
-	else if (min >= 0)
-		reply_error(c->reply, "ERR value is out of range, must be positive");
+	else if (!parsed)
+		reply_not_integer(c->reply);
 	else
-		reply_error(c->reply, "ERR value is out of range");
+		reply_errorf(c->reply, "ERR value is out of range, value must between %lld and %lld", (long long)min,
+		             (long long)max);
 	return false;
 }
 

@@ -79,6 +79,14 @@ struct entry *call_find_write_type(struct call *c, const struct store_key *key, 
  * in the order in which Redis sends its events.
  */
 void call_touch(struct call *c, const struct store_key *key, unsigned notify_class, const char *event);
+/* All keys of the database went or came (FLUSHALL, SWAPDB); counts nothing. */
+void call_touch_db(struct call *c, unsigned db);
+/* Whether anybody listens to changes or events: what only they need to know is not found out otherwise. */
+extern unsigned call_feeds;
+static inline bool call_observed(void)
+{
+	return __builtin_expect(call_feeds != 0, 0);
+}
 /* An event without a change (e.g. "del" of a destination already counted). */
 void call_event(struct call *c, const struct store_key *key, unsigned notify_class, const char *event);
 

@@ -111,6 +111,7 @@ struct command {
 	const char *args;               /* arguments in the notation of command_docs.c */
 	const char *history;            /* "2.6.0 text\n..." or NULL */
 	const char *tips;               /* "nondeterministic_output request_policy:..." or NULL */
+	const char *deprecated;         /* "6.2.0 `ITS SUCCESSOR`" or NULL */
 	/* Filled at start. */
 	struct command *parent;
 	uint32_t id;                    /* dense, for statistics */

@@ -5,7 +5,7 @@
 
 static touch_feed *feeds[TOUCH_FEEDS];
 static unsigned feed_count;
-static unsigned active; /* bits of feeds that are on; changes alone */
+unsigned call_feeds; /* changes alone */
 
 unsigned touch_register(touch_feed *feed)
 {
@@ -16,13 +16,13 @@ unsigned touch_register(touch_feed *feed)
 
 void touch_switch(unsigned bit, bool on)
 {
-	active = on ? active | bit : active & ~bit;
+	call_feeds = on ? call_feeds | bit : call_feeds & ~bit;
 }
 
 static void feed_all(struct call *c, const struct store_key *key, unsigned kinds, unsigned class, const char *event)
 {
 	for (unsigned i = 0; i < feed_count; i++) {
-		if (active & (1u << i))
+		if (call_feeds & (1u << i))
 			feeds[i](c, key, kinds, class, event);
 	}
 }
@@ -30,18 +30,27 @@ static void feed_all(struct call *c, const struct store_key *key, unsigned kinds
 void call_touch(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
 {
 	c->dirty++;
-	if (__builtin_expect(active != 0, 0))
+	if (__builtin_expect(call_feeds != 0, 0))
 		feed_all(c, key, TOUCH_CHANGE | (event ? TOUCH_EVENT : 0), notify_class, event);
 }
 
 void call_event(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
 {
-	if (__builtin_expect(active != 0, 0))
+	if (__builtin_expect(call_feeds != 0, 0))
 		feed_all(c, key, TOUCH_EVENT, notify_class, event);
+}
+
+void call_touch_db(struct call *c, unsigned db)
+{
+	unsigned current = c->op.db;
+	c->op.db = db;
+	if (__builtin_expect(call_feeds != 0, 0))
+		feed_all(c, NULL, TOUCH_CHANGE, 0, NULL);
+	c->op.db = current;
 }
 
 void touch_removed(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
 {
-	if (__builtin_expect(active != 0, 0))
+	if (__builtin_expect(call_feeds != 0, 0))
 		feed_all(c, key, TOUCH_CHANGE | TOUCH_EVENT, notify_class, event);
 }

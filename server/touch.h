@@ -14,6 +14,7 @@ enum touch_kind {
 	TOUCH_EVENT = 2,  /* an event to be published; event is not NULL */
 };
 
+/* key NULL: every key of c->op.db (FLUSHDB, SWAPDB). */
 typedef void touch_feed(struct call *c, const struct store_key *key, unsigned kinds, unsigned notify_class,
                         const char *event);
 

@@ -113,6 +113,12 @@ static inline void entry_set_value(struct entry *e, unsigned encoding, void *val
 	memcpy(entry_payload_(e), &value, sizeof value);
 }
 
+/* Another integer in place of a string that is encoded as one (STRING_INT): nothing moves. */
+static inline void entry_set_int(struct entry *e, int64_t val)
+{
+	memcpy(entry_payload_(e), &val, sizeof val);
+}
+
 /* A string's bytes. An integer is printed into buf (21 bytes at least); *len is always set. Valid until the unlock. */
 const char *entry_string(const struct entry *e, char buf[static 24], size_t *len);
 size_t entry_string_len(const struct entry *e);

@@ -1,0 +1,13 @@
+/* groups: every array of command rows, in the order in which COMMAND lists them. */
+#include "server/commands/groups.h"
+
+struct command *const command_groups[] = {
+	string_commands,
+	counter_commands,
+	lcs_commands,
+	keys_commands,
+	keyspace_commands,
+	expire_commands,
+	object_commands,
+	NULL,
+};

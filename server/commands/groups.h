@@ -1,0 +1,15 @@
+/* groups: the arrays of command rows, each in the file of its handlers; an array ends with a row without a name. */
+#ifndef SERVER_COMMANDS_GROUPS_H
+#define SERVER_COMMANDS_GROUPS_H
+
+#include "server/command.h"
+
+extern struct command string_commands[];
+extern struct command counter_commands[];
+extern struct command lcs_commands[];
+extern struct command keys_commands[];
+extern struct command keyspace_commands[];
+extern struct command expire_commands[];
+extern struct command object_commands[];
+
+#endif
