@@ -304,16 +304,19 @@ static size_t parse_value(const char *buf, size_t len, struct resp_value *v)
 	return at;
 }
 
-struct resp_value *resp_read_value(struct resp_client *c)
+struct resp_value *resp_parse_value(const char *buf, size_t len)
 {
-	struct resp_bytes b;
-	if (!resp_read(c, &b))
-		return NULL;
 	struct resp_value *v = calloc(1, sizeof *v);
 	if (!v)
 		abort();
-	parse_value(b.ptr, b.len, v);
+	parse_value(buf, len, v);
 	return v;
+}
+
+struct resp_value *resp_read_value(struct resp_client *c)
+{
+	struct resp_bytes b;
+	return resp_read(c, &b) ? resp_parse_value(b.ptr, b.len) : NULL;
 }
 
 struct resp_value *resp_ask(struct resp_client *c, const char *line)

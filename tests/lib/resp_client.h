@@ -51,6 +51,8 @@ bool resp_send(struct resp_client *c, const char *line);
 bool resp_read(struct resp_client *c, struct resp_bytes *out);
 /* As a tree; NULL: closed. */
 struct resp_value *resp_read_value(struct resp_client *c);
+/* The tree of one whole reply. */
+struct resp_value *resp_parse_value(const char *buf, size_t len);
 /* resp_send() and resp_read_value(). */
 struct resp_value *resp_ask(struct resp_client *c, const char *line);
 void resp_value_free(struct resp_value *v);

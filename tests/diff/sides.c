@@ -1,0 +1,246 @@
+#include "tests/diff/sides.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void describe(struct side *side, int loops)
+{
+	struct resp_client *c = resp_connect(side->proc.port);
+	struct resp_value *v = c ? resp_ask(c, "INFO server") : NULL;
+	const char *text = v && v->text ? v->text : "";
+	const char *valkey = strstr(text, "valkey_version:"), *redis = strstr(text, "redis_version:");
+	const char *at = valkey ? valkey + 15 : redis ? redis + 14 : "?\r";
+	if (loops)
+		snprintf(side->name, sizeof side->name, "shoal, %d loop%s", loops, loops == 1 ? "" : "s");
+	else
+		snprintf(side->name, sizeof side->name, "%s-%.*s", valkey ? "valkey" : "redis", (int)strcspn(at, "\r\n"), at);
+	resp_value_free(v);
+	resp_close(c);
+}
+
+static int start(struct sides *s, int loops)
+{
+	struct side *side = &s->side[s->n];
+	struct proc_spec spec = { .oracle = !loops, .loops = loops };
+	if (proc_start(&side->proc, &spec)) {
+		char *log = proc_output(&side->proc, false), *err = proc_output(&side->proc, true);
+		fprintf(stderr, "diff: %s does not start\n%s\n%s\n", loops ? "shoal-server" : "the oracle", log, err);
+		free(log);
+		free(err);
+		proc_clean(&side->proc);
+		return -1;
+	}
+	describe(side, loops);
+	s->n++;
+	return 0;
+}
+
+int sides_start(struct sides *s, const char *loops, int conns)
+{
+	memset(s, 0, sizeof *s);
+	s->conns = conns;
+	if (start(s, 0))
+		return -1;
+	for (char *rest = (char *)(uintptr_t)loops; *rest && s->n < MAX_SIDES; rest += *rest == ',') {
+		char *from = rest;
+		int n = (int)strtol(from, &rest, 10);
+		if (rest == from || n < 1 || start(s, n)) {
+			sides_stop(s);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int sides_stop(struct sides *s)
+{
+	int result = 0;
+	for (int i = 0; i < s->n; i++)
+		if (proc_stop(&s->side[i].proc) && i)
+			result = -1;
+	s->n = 0;
+	return result;
+}
+
+void sides_end(struct sides *s)
+{
+	for (int i = 0; i < s->n; i++) {
+		for (int k = 0; k < s->conns; k++) {
+			resp_close(s->side[i].conn[k]);
+			s->side[i].conn[k] = NULL;
+		}
+	}
+}
+
+int sides_begin(struct sides *s, int resp)
+{
+	/* What the streams change (gen_admin.c), set back. */
+	static const char *const restore[] = {
+		"FLUSHALL", "CLIENT UNPAUSE", "DEBUG SET-ACTIVE-EXPIRE 1",
+		"CONFIG SET maxmemory-samples 5 timeout 0 slowlog-max-len 128 slowlog-log-slower-than 10000 lfu-decay-time 1 "
+		"lazyfree-lazy-expire no list-max-listpack-size -2 hz 10 tcp-keepalive 300 loglevel notice "
+		"notify-keyspace-events \"\" proto-max-bulk-len 512mb latency-tracking yes repl-backlog-size 1mb "
+		"hash-max-listpack-entries 128",
+	};
+	for (int i = 0; i < s->n; i++) {
+		for (int k = 0; k < s->conns; k++) {
+			struct resp_client *c = s->side[i].conn[k] = resp_connect(s->side[i].proc.port);
+			if (!c)
+				return -1;
+			for (size_t r = 0; k == 0 && r < sizeof restore / sizeof *restore; r++)
+				resp_value_free(resp_ask(c, restore[r]));
+			struct resp_value *v = resp_ask(c, resp == 3 ? "HELLO 3" : "HELLO 2");
+			bool ok = v && v->type == (resp == 3 ? '%' : '*');
+			resp_value_free(v);
+			if (!ok)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------ final state */
+
+static struct resp_bytes copy_reply(struct resp_client *c, char **keep)
+{
+	struct resp_bytes r;
+	*keep = NULL;
+	if (!resp_read(c, &r))
+		return (struct resp_bytes){ "", 0 };
+	*keep = malloc(r.len);
+	memcpy(*keep, r.ptr, r.len);
+	return (struct resp_bytes){ *keep, r.len };
+}
+
+/* The same question to every side; a difference is reported. */
+static void ask_all(struct sides *s, size_t argc, const struct resp_bytes *argv, enum compare how, sides_fail *fail, void *ctx)
+{
+	char *theirs_mem, *ours_mem;
+	for (int i = 0; i < s->n; i++)
+		resp_send_argv(s->side[i].conn[0], argc, argv);
+	struct resp_bytes theirs = copy_reply(s->side[0].conn[0], &theirs_mem);
+	for (int i = 1; i < s->n; i++) {
+		struct resp_bytes ours = copy_reply(s->side[i].conn[0], &ours_mem);
+		if (!replies_agree(how, ours, theirs)) {
+			char what[600], *key = argc > 1 ? resp_printable(argv[argc - 1].ptr, argv[argc - 1].len) : strdup("");
+			char *a = resp_printable(ours.ptr, ours.len), *b = resp_printable(theirs.ptr, theirs.len);
+			snprintf(what, sizeof what, "%.*s%s%.*s \"%.400s\"", (int)argv[0].len, argv[0].ptr, argc > 2 ? " " : "",
+			         argc > 2 ? (int)argv[1].len : 0, argv[1].ptr, key);
+			fail(ctx, i, what, a, b);
+			free(key);
+			free(a);
+			free(b);
+		}
+		free(ours_mem);
+	}
+	free(theirs_mem);
+}
+
+#define WORD(w) { w, sizeof(w) - 1 }
+
+static void compare_key(struct sides *s, struct resp_bytes key, bool string, sides_fail *fail, void *ctx)
+{
+	ask_all(s, 2, (struct resp_bytes[]){ WORD("TYPE"), key }, CMP_EXACT, fail, ctx);
+	ask_all(s, 3, (struct resp_bytes[]){ WORD("OBJECT"), WORD("ENCODING"), key }, CMP_EXACT, fail, ctx);
+	ask_all(s, 2, (struct resp_bytes[]){ WORD("PTTL"), key }, CMP_TIME_MS, fail, ctx);
+	if (string)
+		ask_all(s, 2, (struct resp_bytes[]){ WORD("GET"), key }, CMP_EXACT, fail, ctx);
+	ask_all(s, 3, (struct resp_bytes[]){ WORD("DEBUG"), WORD("DIGEST-VALUE"), key }, CMP_EXACT, fail, ctx);
+}
+
+void sides_compare_data(struct sides *s, sides_fail *fail, void *ctx)
+{
+	static const char *const dbs[] = { "0", "1", "2", "15" };
+	for (size_t d = 0; d < sizeof dbs / sizeof *dbs; d++) {
+		struct resp_bytes db = { dbs[d], strlen(dbs[d]) };
+		ask_all(s, 2, (struct resp_bytes[]){ WORD("SELECT"), db }, CMP_EXACT, fail, ctx);
+		ask_all(s, 2, (struct resp_bytes[]){ WORD("KEYS"), WORD("*") }, CMP_UNORDERED, fail, ctx);
+		ask_all(s, 1, (struct resp_bytes[]){ WORD("DBSIZE") }, CMP_EXACT, fail, ctx);
+		struct resp_value *keys = resp_ask(s->side[0].conn[0], "KEYS *");
+		for (size_t i = 0; keys && i < keys->n; i++) {
+			struct resp_bytes key = { keys->elements[i].text, keys->elements[i].len };
+			compare_key(s, key, strncmp(key.ptr, "a-", 2) != 0, fail, ctx);
+		}
+		resp_value_free(keys);
+	}
+	ask_all(s, 2, (struct resp_bytes[]){ WORD("DEBUG"), WORD("DIGEST") }, CMP_EXACT, fail, ctx);
+}
+
+void sides_check_journal(struct sides *s, sides_fail *fail, void *ctx)
+{
+	for (int i = 1; i < s->n; i++) {
+		struct resp_value *v = resp_ask(s->side[i].conn[0], "DEBUG JOURNAL CHECK");
+		bool unknown = v && v->type == '-' && (strstr(v->text, "unknown subcommand") || strstr(v->text, "DEBUG subcommand"));
+		if (!v || (v->type == '-' && !unknown))
+			fail(ctx, i, "DEBUG JOURNAL CHECK", v ? v->text : "(closed)", "OK");
+		resp_value_free(v);
+	}
+}
+
+/* ------------------------------------------------------------------ coverage */
+
+enum { MAX_NAMES = 1000 };
+static char *covered[MAX_NAMES];
+static size_t covered_count;
+
+static bool is_covered(const char *name)
+{
+	for (size_t i = 0; i < covered_count; i++)
+		if (!strcasecmp(covered[i], name))
+			return true;
+	return false;
+}
+
+void sides_note_coverage(struct sides *s)
+{
+	for (int i = 1; i < s->n; i++) {
+		struct resp_value *v = resp_ask(s->side[i].conn[0], "INFO commandstats");
+		for (char *at = v && v->text ? strstr(v->text, "cmdstat_") : NULL; at; at = strstr(at + 1, "cmdstat_")) {
+			char name[64];
+			long calls = 0;
+			if (sscanf(at, "cmdstat_%63[^:]:calls=%ld", name, &calls) == 2 && calls > 0 && !is_covered(name) &&
+			    covered_count < MAX_NAMES)
+				covered[covered_count++] = strdup(name);
+		}
+		resp_value_free(v);
+	}
+}
+
+/* Not for streams, with the tests that have them instead. */
+static bool is_elsewhere(const char *name)
+{
+	static const char *const names[] = { "quit" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcasecmp(name, names[i]))
+			return true;
+	return strstr(name, "|help") != NULL;
+}
+
+static int note_uncovered(const char *name)
+{
+	if (is_covered(name) || is_elsewhere(name))
+		return 0;
+	printf("never called: %s\n", name);
+	return 1;
+}
+
+int sides_print_uncovered(struct sides *s)
+{
+	int missing = 0;
+	struct resp_client *c = resp_connect(s->side[1].proc.port);
+	struct resp_value *info = c ? resp_ask(c, "COMMAND") : NULL;
+	for (size_t i = 0; info && i < info->n; i++) {
+		const struct resp_value *row = &info->elements[i];
+		const struct resp_value *subs = row->n >= 10 ? &row->elements[9] : NULL;
+		if (!row->n)
+			continue;
+		if (!subs || !subs->n)
+			missing += note_uncovered(row->elements[0].text);
+		for (size_t k = 0; subs && k < subs->n; k++)
+			missing += subs->elements[k].n ? note_uncovered(subs->elements[k].elements[0].text) : 0;
+	}
+	resp_value_free(info);
+	resp_close(c);
+	return missing;
+}
