@@ -46,6 +46,7 @@ enum command_flag {
 	/* ours, not shown by COMMAND INFO */
 	CMD_STOPS_PARSING = 1 << 24, /* changes how later bytes are parsed or who runs them: AUTH, HELLO, RESET, ... */
 	CMD_CONTAINER = 1 << 25,     /* only its subcommands run */
+	CMD_SYSCMD = 1 << 26,        /* for the server's own use: COMMAND DOCS says so */
 };
 
 /* ACL categories, one bit each, in the order of ACL CAT. */

@@ -9,5 +9,6 @@ struct command *const command_groups[] = {
 	keyspace_commands,
 	expire_commands,
 	object_commands,
+	command_commands,
 	NULL,
 };

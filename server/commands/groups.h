@@ -12,4 +12,6 @@ extern struct command keyspace_commands[];
 extern struct command expire_commands[];
 extern struct command object_commands[];
 
+extern struct command command_commands[];
+
 #endif
