@@ -23,7 +23,7 @@
 
 const char *const command_flag_names[] = {
 	"write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale", "skip_monitor",
-	"skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys", "protected", "no_async_loading",
+	"skip_slowlog", "asking", "fast", "no_auth", "", "no_mandatory_keys", "", "no_async_loading",
 	"no_multi", "movablekeys", "allow_busy", NULL,
 };
 const char *const command_key_flag_names[] = {

@@ -16,7 +16,7 @@ void command_docs_args(struct reply *r, const char *args);
 void command_docs_reply(struct reply *r, const struct command *cmd);
 
 
-/* Names as COMMAND INFO shows them, by bit; each list ends with NULL. Flags without a name are not shown. */
+/* Names as COMMAND INFO shows them, by bit; each list ends with NULL. "" is not shown. */
 extern const char *const command_flag_names[];
 extern const char *const command_key_flag_names[];
 /* As ACL CAT lists them, without "@". */

@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The version of Redis whose behaviour this is, as clients ask for it. */
+#define SERVER_REDIS_VERSION "7.2.4"
+
 struct store;
 struct net_server;
 

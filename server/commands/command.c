@@ -24,7 +24,7 @@ static void reply_names(struct reply *r, uint32_t bits, const char *const *names
 	size_t mark = reply_defer(r), n = 0;
 	for (unsigned i = 0; names[i]; i++) {
 		char text[40];
-		if (!(bits & 1u << i))
+		if (!(bits & 1u << i) || !*names[i])
 			continue;
 		snprintf(text, sizeof text, "%s%s", prefix, names[i]);
 		reply_status(r, text);

@@ -10,5 +10,7 @@ struct command *const command_groups[] = {
 	expire_commands,
 	object_commands,
 	command_commands,
+	connection_commands,
+	client_commands,
 	NULL,
 };

@@ -13,5 +13,7 @@ extern struct command expire_commands[];
 extern struct command object_commands[];
 
 extern struct command command_commands[];
+extern struct command connection_commands[];
+extern struct command client_commands[];
 
 #endif
