@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "store/impl/grisu.h"
+
 bool number_parse_uint(const void *bytes, size_t len, uint64_t *v)
 {
 	const char *s = bytes;
@@ -217,42 +219,6 @@ static size_t lay_out(char *out, const char *digits, int n, int exp)
 	return (size_t)(p - out);
 }
 
-/* Shortest digits of a positive finite value; returns their number. A decimal of up to 15 digits is the only one of its
- * length that reads back as its double, so scaling finds short ones without the C library. */
-static int shortest_digits(double v, char digits[static NUMBER_MAX], int *exp)
-{
-	if (v >= 1e-5 && v < 1e15) {
-		for (int k = 1; k <= 15; k++) {
-			double scaled = v * ten_to[k];
-			if (scaled >= 1e15)
-				break;
-			uint64_t m = (uint64_t)(scaled + 0.5);
-			if (m != 0 && (double)m / ten_to[k] == v) {
-				*exp = -k;
-				return (int)number_print_uint(digits, m);
-			}
-		}
-	}
-	char text[NUMBER_DOUBLE_MAX];
-	/* Subnormal numbers hold fewer digits. */
-	for (int precision = v < 1e-307 ? 1 : 15; precision <= 17; precision++) {
-		snprintf(text, sizeof text, "%.*e", precision - 1, v);
-		if (precision == 17 || strtod(text, NULL) == v)
-			break;
-	}
-	char *e = strchr(text, 'e');
-	int n = 0;
-	for (char *p = text; p < e; p++)
-		if (*p != '.')
-			digits[n++] = *p;
-	*exp = (int)strtol(e + 1, NULL, 10) - (n - 1);
-	while (n > 1 && digits[n - 1] == '0') {
-		n--;
-		(*exp)++;
-	}
-	return n;
-}
-
 size_t number_print_double(char buf[static NUMBER_DOUBLE_MAX], double v)
 {
 	if (isnan(v)) {
@@ -269,8 +235,8 @@ size_t number_print_double(char buf[static NUMBER_DOUBLE_MAX], double v)
 	double a = fabs(v);
 	if (a <= 4611686018427387904.0 && a == (double)(uint64_t)a)
 		return neg + number_print_uint(buf + neg, (uint64_t)a);
-	char digits[NUMBER_MAX];
-	int exp, n = shortest_digits(a, digits, &exp);
+	char digits[GRISU_DIGITS];
+	int exp, n = grisu_digits(a, digits, &exp);
 	return neg + lay_out(buf + neg, digits, n, exp);
 }
 

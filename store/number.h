@@ -2,8 +2,7 @@
  * number: text to numbers and back, exactly as the protocol's users see them.
  *
  * Invariants: a canonical integer is the one spelling that number_print() makes, so that a string is stored as an
- * integer only where its bytes come back unchanged. Doubles are printed in the fewest digits that read back as the same
- * value.
+ * integer only where its bytes come back unchanged. Doubles are printed in few digits that read back as the same value.
  * Ownership: buffers are the caller's; nothing printed is terminated, the length is returned.
  * Threads: all functions [any]; no state, no allocation, no locale but "C".
  */
@@ -31,7 +30,7 @@ size_t number_len(int64_t val);
 /* The whole string as strtod() reads it: infinities and hexadecimal are welcome; NaN, spaces, overflow and underflow to
  * zero are not. */
 bool number_parse_double(const char *s, size_t len, double *v);
-/* Whole numbers up to 2^62 as digits; otherwise the shortest form that reads back, with an exponent ("1e+25", "1e-7")
+/* Whole numbers up to 2^62 as digits; otherwise a form of 17 digits at most that reads back, with an exponent ("1e+25", "1e-7")
  * where that is shorter than zeros; "inf", "-inf", "nan". */
 size_t number_print_double(char buf[static NUMBER_DOUBLE_MAX], double v);
 
