@@ -1,0 +1,368 @@
+/*
+ * server: start and stop: builds store, journal, workers and listeners from the configuration, runs the loops, and takes
+ * them down in the reverse order.
+ */
+#include "server/server.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "server/clock.h"
+#include "server/config.h"
+#include "server/dispatch.h"
+#include "server/exec.h"
+#include "server/journal/journal.h"
+#include "server/log.h"
+#include "server/process.h"
+#include "server/touch.h"
+#include "server/worker.h"
+
+#define JOURNAL_DESCRIPTORS (1 << 16)
+#define STOP_DEADLINE_MS 9000 /* the whole stop is promised within ten seconds */
+
+static struct {
+	struct store *store;
+	struct net_server *net;
+	struct journal *journal;
+	struct net_listener *tcp; /* the first TCP listener: the port */
+	int64_t start_ms;
+	unsigned loops;
+	char run_id[41];
+	sem_t stop;
+	atomic_uint stop_flags;
+	atomic_bool stopping;
+} server;
+
+struct store *server_store(void)
+{
+	return server.store;
+}
+
+struct net_server *server_net(void)
+{
+	return server.net;
+}
+
+int64_t server_start_ms(void)
+{
+	return server.start_ms;
+}
+
+const char *server_run_id(void)
+{
+	return server.run_id;
+}
+
+unsigned server_loops(void)
+{
+	return server.loops;
+}
+
+int server_port(void)
+{
+	return server.tcp ? net_listener_port(server.tcp) : config()->port;
+}
+
+bool server_shutting_down(void)
+{
+	return atomic_load(&server.stopping);
+}
+
+void server_shutdown(unsigned flags)
+{
+	atomic_fetch_or(&server.stop_flags, flags);
+	if (!atomic_exchange(&server.stopping, true))
+		sem_post(&server.stop);
+}
+
+/* ------------------------------------------------------------------ hooks of the store */
+
+/* A key expired or was evicted: its deletion belongs to the effects of whoever found it. */
+static void key_removed(void *ctx, struct store_op *op, enum store_removal why, const struct store_key *key,
+                        const struct entry *e)
+{
+	(void)ctx, (void)e;
+	struct worker *w = worker_current;
+	struct call *c = op->ctx, ticker;
+	bool expired = why == STORE_EXPIRED;
+	if (w)
+		stats_add(&w->stats->counter[expired ? STAT_EXPIRED : STAT_EVICTED], 1);
+	struct arg del[2] = { { "DEL", 3 }, { key->ptr, key->len } };
+	if (!c && w) {
+		/* The ticker's own unit: one record per key. */
+		ticker = (struct call){ .op = *op, .client = NULL, .loop = w->index, .reply = &w->reply };
+		c = &ticker;
+		if (journal_active(server.journal)) {
+			effects_use_db(&w->effects, op->db);
+			effects_add(&w->effects, 2, del);
+			size_t len;
+			const char *bytes = effects_bytes(&w->effects, &len);
+			journal_append(server.journal, op->db, 1, bytes, len);
+			effects_reset(&w->effects);
+		}
+	} else if (c && c->effects) {
+		effects_use_db(c->effects, op->db);
+		effects_add(c->effects, 2, del);
+	}
+	if (c)
+		touch_removed(c, key, expired ? NOTIFY_EXPIRED : NOTIFY_EVICTED, expired ? "expired" : "evicted");
+}
+
+static void lock_wait_out(void *ctx)
+{
+	(void)ctx;
+	if (worker_current)
+		exec_out(worker_current->index);
+}
+
+static void lock_wait_in(void *ctx)
+{
+	(void)ctx;
+	struct worker *w = worker_current;
+	if (!w)
+		return;
+	exec_in(w->index);
+	stats_add(&w->stats->counter[STAT_LOCK_WAITS], 1);
+	worker_refresh_clock(w);
+}
+
+/* ------------------------------------------------------------------ hooks of the loops */
+
+static void loop_start(struct net_loop *l)
+{
+	struct worker *w = worker_of((unsigned)net_loop_index(l));
+	worker_current = w;
+	w->net = l;
+	net_loop_set_ctx(l, w);
+	turn_start(w);
+	exec_in(w->index);
+	worker_refresh_clock(w);
+}
+
+static void loop_stop(struct net_loop *l)
+{
+	exec_out((unsigned)net_loop_index(l));
+}
+
+static int before_wait(struct net_loop *l, int timeout_ms)
+{
+	exec_out((unsigned)net_loop_index(l));
+	return timeout_ms;
+}
+
+static void after_wait(struct net_loop *l)
+{
+	struct worker *w = net_loop_ctx(l);
+	exec_in(w->index);
+}
+
+static void net_log(struct net_server *s, int level, const char *text)
+{
+	(void)s;
+	log_write(level >= 2 ? LOG_LEVEL_WARNING : level == 1 ? LOG_LEVEL_NOTICE : LOG_LEVEL_DEBUG, "%s", text);
+}
+
+static const struct net_events events = {
+	.loop_start = loop_start,
+	.loop_stop = loop_stop,
+	.open = accept_open,
+	.data = turn_data,
+	.before_write = turn_before_write,
+	.watermark = accept_watermark,
+	.close = accept_close,
+	.tick = cron_tick,
+	.before_wait = before_wait,
+	.after_wait = after_wait,
+	.log = net_log,
+};
+
+/* ------------------------------------------------------------------ start */
+
+static void make_run_id(void)
+{
+	unsigned char bytes[20];
+	if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+		memset(bytes, (int)getpid(), sizeof bytes);
+	for (size_t i = 0; i < sizeof bytes; i++)
+		snprintf(server.run_id + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static int open_store(const struct config *cfg)
+{
+	struct store_options o;
+	int err = 0;
+	store_options_init(&o);
+	o.shards = (unsigned)cfg->shards;
+	o.dbs = (unsigned)cfg->databases;
+	o.loops = server.loops;
+	o.hooks = (struct store_hooks){ .removed = key_removed, .wait_out = lock_wait_out, .wait_in = lock_wait_in };
+	server.store = store_open(&o, &err);
+	if (!server.store)
+		return err;
+	store_set_single(server.store, server.loops == 1);
+	return 0;
+}
+
+/* One listener; says what failed. `optional`: an address that this machine does not have is passed over. */
+static int listen_on(const char *url, const char *what, int port, bool optional)
+{
+	int err = 0;
+	struct net_listener *l = net_listen(server.net, url, &err);
+	if (l) {
+		if (!server.tcp && !strncmp(url, "tcp", 3))
+			server.tcp = l;
+		return 0;
+	}
+	if (optional && (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOENT))
+		return 0;
+	log_warning("Warning: Could not create server TCP listening socket %s:%d: %s", what, port, strerror(-err));
+	return err;
+}
+
+static int listen_tcp(const struct config *cfg)
+{
+	char url[300];
+	if (cfg->port == 0)
+		return 0;
+	for (int i = 0; i < cfg->bind_count; i++) {
+		const char *host = cfg->bind[i];
+		bool optional = *host == '-', v6 = strchr(host, ':');
+		host += optional;
+		if (!strcmp(host, "*"))
+			snprintf(url, sizeof url, "tcp4://0.0.0.0:%d", cfg->port);
+		else if (!strcmp(host, "::*"))
+			snprintf(url, sizeof url, "tcp6://[::]:%d", cfg->port);
+		else
+			snprintf(url, sizeof url, v6 ? "tcp6://[%s]:%d" : "tcp4://%s:%d", host, cfg->port);
+		int err = listen_on(url, host, cfg->port, optional);
+		if (err) {
+			log_warning("Failed listening on port %d (tcp), aborting. Another server may use it: stop that one, or "
+			            "choose another port or bind address.",
+			            cfg->port);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int listen_unix(const struct config *cfg)
+{
+	char url[300];
+	if (!*cfg->unixsocket)
+		return 0;
+	snprintf(url, sizeof url, "unix://%s?mode=%04o", cfg->unixsocket,
+	         (unsigned)(cfg->unixsocketperm ? cfg->unixsocketperm : 0777));
+	int err = 0;
+	if (net_listen(server.net, url, &err))
+		return 0;
+	log_warning("Failed opening Unix socket: bind: %s: %s. Check that its directory exists and may be written.",
+	            cfg->unixsocket, strerror(-err));
+	return err;
+}
+
+static int open_net(const struct config *cfg)
+{
+	struct net_options o;
+	int err = 0;
+	net_options_init(&o);
+	o.loops = (int)server.loops;
+	o.backlog = cfg->tcp_backlog;
+	o.tcp_keepalive_s = cfg->tcp_keepalive_s;
+	o.idle_timeout_ms = cfg->timeout_s * 1000;
+	o.balance = NET_LEAST_CONNECTIONS;
+	o.backend = NET_BACKEND_EPOLL;
+	o.thread_name = "shoal";
+	server.net = net_server_new(&events, &o, &err);
+	if (!server.net)
+		return err;
+	err = listen_tcp(cfg);
+	return err ? err : listen_unix(cfg);
+}
+
+static bool apply_keepalive(const struct config *now, char **error)
+{
+	(void)error;
+	net_server_set_keepalive(server.net, now->tcp_keepalive_s);
+	return true;
+}
+
+static bool apply_timeout(const struct config *now, char **error)
+{
+	(void)error;
+	net_server_set_idle_timeout(server.net, now->timeout_s * 1000);
+	struct client *c = NULL;
+	while ((c = client_next(c)))
+		net_set_idle_timeout(c->conn, now->timeout_s * 1000);
+	return true;
+}
+
+static int start(const struct config *cfg)
+{
+	server.start_ms = clock_wall_ms();
+	server.loops = (unsigned)cfg->loops;
+	make_run_id();
+	sem_init(&server.stop, 0, 0);
+	int err = command_init();
+	err = err ? err : exec_init(server.loops);
+	err = err ? err : stats_init(server.loops, command_count());
+	err = err ? err : worker_init(server.loops);
+	err = err ? err : open_store(cfg);
+	server.journal = journal_new(JOURNAL_DESCRIPTORS);
+	if (!err && !server.journal)
+		err = -ENOMEM;
+	dispatch_set_journal(server.journal);
+	if (err) {
+		log_warning("Cannot start: %s", strerror(-err));
+		return err;
+	}
+	config_on_change("tcp-keepalive", apply_keepalive);
+	config_on_change("timeout", apply_timeout);
+	return open_net(cfg);
+}
+
+static void take_down(void)
+{
+	if (server.net)
+		net_server_free(server.net);
+	if (server.journal)
+		journal_free(server.journal);
+	if (server.store)
+		store_close(server.store);
+	worker_free();
+	exec_free();
+}
+
+int server_run(void)
+{
+	const struct config *cfg = config();
+	log_notice("Server initialized");
+	log_notice("PID: %d", (int)getpid());
+	if (start(cfg)) {
+		take_down();
+		return 1;
+	}
+	config_log_waiting();
+	int err = net_server_start(server.net, false);
+	if (err) {
+		log_warning("Cannot start the loops: %s", strerror(-err));
+		take_down();
+		return 1;
+	}
+	log_notice("Ready to accept connections%s", cfg->port ? " tcp" : " unix");
+	process_ready();
+	while (sem_wait(&server.stop) && errno == EINTR)
+		;
+	log_warning("User requested shutdown...");
+	net_server_stop(server.net, STOP_DEADLINE_MS);
+	net_server_wait(server.net);
+	process_cleanup();
+	take_down();
+	log_warning("shoal-server is now ready to exit, bye bye...");
+	return 0;
+}
