@@ -112,11 +112,17 @@ $(B)/tests/commands/test_%: $(B)/obj/tests/commands/test_%.o $(B)/libtest.a $(OU
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
-unit: $(UNIT_BIN) ## unit tests
-	$(Q)tests/lib/run.sh unit $^
+unit: $(UNIT_BIN) $(B)/shoal-compat ## unit tests
+	$(Q)tests/lib/run.sh unit $(UNIT_BIN)
+	$(Q)$(B)/shoal-compat README.md
 commands: $(B)/shoal-server $(COMMANDS_BIN) ## command tests against a running server, with 1 and with 4 loops
 	$(Q)status=0; for n in $(LOOPS); do SHOAL_SERVER=$(B)/shoal-server SHOAL_LOOPS=$$n \
 		tests/lib/run.sh "commands, loops $$n" $(COMMANDS_BIN) || status=1; done; exit $$status
+
+$(B)/shoal-compat: $(B)/obj/tests/compat/compat.o $(OUR_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+readme: $(B)/shoal-compat ## write the table of commands into README.md
+	$(Q)$(B)/shoal-compat -w README.md
 
 $(B)/shoal-diff: $(call obj,$(DIFF_SRC)) $(B)/libtest.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
