@@ -141,6 +141,17 @@ static struct bptree_key key_of(double score, const void *item)
 
 /* ------------------------------------------------------------------ descending */
 
+/* A search of a node's scores would wait for several cache lines one after the other: ask for all of them at once. */
+static inline void prefetch_scores(const void *node, bool leaf)
+{
+	const char *p = leaf ? (const char *)((const struct bptree_leaf *)node)->score
+	                     : (const char *)((const struct inner *)node)->score;
+	size_t n = leaf ? sizeof((struct bptree_leaf *)0)->score : sizeof((struct inner *)0)->score;
+	__builtin_prefetch(node);
+	for (size_t i = 0; i < n; i += 64)
+		__builtin_prefetch(p + i);
+}
+
 /* Where an item with this key is, or would go; returns its rank. Of a full key the separator itself belongs to its child. */
 static size_t descend(const struct bptree *t, const struct bptree_key *key, struct path *path)
 {
@@ -149,11 +160,12 @@ static size_t descend(const struct bptree *t, const struct bptree_key *key, stru
 	for (unsigned h = 0; h < t->height; h++) {
 		struct inner *p = node;
 		unsigned at = inner_find(p, key, true);
+		node = p->child[at];
+		prefetch_scores(node, h + 1 == t->height);
 		for (unsigned i = 0; i < at; i++)
 			rank += p->count[i];
 		path->node[h] = p;
 		path->at[h] = at;
-		node = p->child[at];
 	}
 	path->leaf = node;
 	path->index = leaf_find(node, key, false);
@@ -722,9 +734,10 @@ size_t bptree_seek(const struct bptree *t, const struct bptree_key *key, bool af
 	for (unsigned h = 0; h < t->height; h++) {
 		struct inner *p = node;
 		unsigned at = inner_find(p, key, after);
+		node = p->child[at];
+		prefetch_scores(node, h + 1 == t->height);
 		for (unsigned i = 0; i < at; i++)
 			rank += p->count[i];
-		node = p->child[at];
 	}
 	if (node) {
 		found = (struct bptree_pos){node, leaf_find(node, key, after)};
