@@ -400,6 +400,21 @@ size_t listpack_cost_int(int64_t val)
 	return e.total;
 }
 
+size_t listpack_write_element(uint8_t *to, const void *str, size_t len)
+{
+	struct element e;
+	if (element_make(&e, str, len))
+		return 0;
+	element_write(&e, to);
+	return e.total;
+}
+
+void listpack_write_head(uint8_t *lp, size_t bytes, size_t count)
+{
+	set_bytes(lp, bytes);
+	set_count(lp, count);
+}
+
 /* ------------------------------------------------------------------ life cycle */
 
 uint8_t *listpack_new(size_t capacity)

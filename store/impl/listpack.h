@@ -74,6 +74,11 @@ uint8_t *listpack_find(const uint8_t *lp, const uint8_t *p, const void *str, siz
 /* Bytes that the element would take. */
 size_t listpack_cost(const void *str, size_t len);
 size_t listpack_cost_int(int64_t val);
+/* Write one element to memory of listpack_cost() bytes, for those who keep listpacks in blocks of their own; returns the
+ * bytes written. */
+size_t listpack_write_element(uint8_t *to, const void *str, size_t len);
+/* Write the head of a listpack of so many bytes and elements. */
+void listpack_write_head(uint8_t *lp, size_t bytes, size_t count);
 /* Whether `add` more bytes of elements fit below LISTPACK_MAX. */
 bool listpack_fits(const uint8_t *lp, size_t add);
 
