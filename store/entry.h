@@ -119,6 +119,12 @@ static inline void entry_set_int(struct entry *e, int64_t val)
 	memcpy(entry_payload_(e), &val, sizeof val);
 }
 
+/* A short string that was written in place answers `embstr`, as one that was set, even if it looks like an integer. */
+static inline void entry_set_embstr(struct entry *e)
+{
+	e->kind = STORE_STRING | STRING_EMBSTR << 4;
+}
+
 /* A string's bytes. An integer is printed into buf (21 bytes at least); *len is always set. Valid until the unlock. */
 const char *entry_string(const struct entry *e, char buf[static 24], size_t *len);
 size_t entry_string_len(const struct entry *e);

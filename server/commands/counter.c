@@ -62,6 +62,21 @@ static void run_decrby(struct call *c)
 		add(c, -by);
 }
 
+/* A sum stays text, as OBJECT ENCODING tells, though a SET of the same digits would make an integer of it. */
+static bool store_sum(struct call *c, const struct store_key *key, struct entry *e, const char *text, size_t len)
+{
+	int64_t integer;
+	char *bytes;
+	if (!number_parse(text, len, &integer))
+		return store_set_string(&c->op, key, text, len, STORE_KEEP_EXPIRY) != NULL;
+	e = store_string_grow(&c->op, key, e, len, &bytes);
+	if (!e)
+		return false;
+	memcpy(bytes, text, len);
+	entry_set_embstr(e);
+	return true;
+}
+
 /* The sum is journaled, not the addend: another machine's floating point may round differently. */
 static void run_incrbyfloat(struct call *c)
 {
@@ -88,11 +103,12 @@ static void run_incrbyfloat(struct call *c)
 		return;
 	}
 	len = number_print_long_double(text, value);
-	if (!store_set_string(&c->op, &key, text, len, STORE_KEEP_EXPIRY)) {
+	bool fresh = !e;
+	if (!store_sum(c, &key, e, text, len)) {
 		reply_oom(c->reply);
 		return;
 	}
-	if (!e)
+	if (fresh)
 		call_event(c, &key, NOTIFY_NEW, "new");
 	call_touch(c, &key, NOTIFY_STRING, "incrbyfloat");
 	call_journalf(c, "sabs", "SET", &c->argv[1], text, len, "KEEPTTL");

@@ -2,6 +2,7 @@
 #include "server/commands/expiry.h"
 #include "server/commands/groups.h"
 #include "server/config.h"
+#include "server/effects.h"
 
 #define SAME_OBJECT "ERR source and destination objects are the same"
 #define BAD_DB "ERR DB index is out of range"
@@ -102,6 +103,8 @@ static void transfer_failed(struct call *c, unsigned db, const struct store_key 
 	unsigned current = c->op.db;
 	c->op.db = db;
 	call_touch(c, to, NOTIFY_GENERIC, "del");
+	if (c->effects)
+		effects_use_db(c->effects, db);
 	call_journalf(c, "sb", "DEL", to->ptr, to->len);
 	c->op.db = current;
 }
