@@ -36,7 +36,9 @@ static struct {
 		double per_s[RATE_SAMPLES];
 	} v[RATES];
 } rates;
-static const enum stats_counter rate_counter[RATES] = { STAT_COMMANDS, STAT_NET_IN, STAT_NET_OUT };
+static const enum stats_counter rate_counter[RATES] = {
+	STAT_COMMANDS, STAT_NET_IN, STAT_NET_OUT, STAT_TURNS, STAT_BUSY_US,
+};
 
 /* Whole cache lines, so that two loops never write the same one. */
 static void *lines(size_t n)

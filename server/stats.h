@@ -12,6 +12,7 @@ enum stats_counter {
 	STAT_COMMANDS, STAT_CONNECTIONS, STAT_REJECTED_CONNECTIONS, STAT_KEY_HITS, STAT_KEY_MISSES, STAT_EXPIRED,
 	STAT_EVICTED, STAT_NET_IN, STAT_NET_OUT, STAT_ERRORS, STAT_PROTOCOL_ERRORS, STAT_OUTPUT_LIMIT_CLOSES,
 	STAT_QUERY_LIMIT_CLOSES, STAT_SAFEPOINTS, STAT_LOCK_WAITS, STAT_EXPIRE_CYCLES, STAT_AUTH_FAILURES, STAT_DIRTY,
+	STAT_TURNS, STAT_BUSY_US, STAT_EXPIRE_US,
 	STAT_COUNTERS
 };
 
@@ -43,7 +44,7 @@ void stats_each_error(void (*fn)(void *ctx, const char *code, uint64_t count), v
 /* CONFIG RESETSTAT; alone. */
 void stats_reset(void);
 /* Instantaneous rates, sampled every 100 ms by loop 0. */
-enum stats_rate { RATE_COMMANDS, RATE_NET_IN, RATE_NET_OUT, RATES };
+enum stats_rate { RATE_COMMANDS, RATE_NET_IN, RATE_NET_OUT, RATE_TURNS, RATE_BUSY_US, RATES };
 void stats_sample(int64_t mono_ms);
 double stats_rate(enum stats_rate r);
 
