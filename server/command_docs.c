@@ -11,8 +11,8 @@
  *   suffix  := "(" display text ")" | "@" since | "^" deprecated since
  *
  * TOKEN is a word that stands before the argument, a pure token one that stands alone; "" is the empty one. "key#0" is a
- * key found by the row's first key specification ("key" alone: by none). "..." says that the argument may be repeated, "+" that its token is
- * repeated with it. Example, SET without its times to live:
+ * key found by the row's first key specification ("key" alone: by none). "..." says that the argument may be repeated,
+ * "+" that its token is repeated with it. Example, SET without its times to live:
  *
  *   key:key#0 value:string [condition:<nx:NX|xx:XX>] [get:GET@6.2.0]
  */

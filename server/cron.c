@@ -4,6 +4,7 @@
  */
 #include "server/cron.h"
 
+#include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/exec.h"
@@ -24,9 +25,11 @@ static bool upkeep(struct worker *w, int64_t period_ms)
 	op.ctx = NULL; /* effects of the ticker are journaled one by one */
 	int64_t budget_us = period_ms * 1000 / UPKEEP_SHARE;
 	bool expire = !op.keep_expired && !cron_expiry_off;
+	int64_t start_us = clock_mono_us();
 	struct store_tick_result r =
 		store_tick(&op, w->index, budget_us < UPKEEP_SLICE_US ? budget_us : UPKEEP_SLICE_US, expire);
 	stats_add(&w->stats->counter[STAT_EXPIRE_CYCLES], 1);
+	stats_add(&w->stats->counter[STAT_EXPIRE_US], (uint64_t)(clock_mono_us() - start_us));
 	return r.more;
 }
 

@@ -15,6 +15,7 @@
 #include "server/clock.h"
 #include "server/command.h"
 #include "server/config.h"
+#include "server/exec.h"
 #include "server/info_text.h"
 #include "server/repl_id.h"
 #include "server/server.h"
@@ -125,13 +126,15 @@ static void add_listeners(struct info_text *t, const struct config *cfg)
 		info_add(t, "listener%d:name=unix,bind=%s\r\n", n, cfg->unixsocket);
 }
 
-static const char *supervision(const struct config *cfg)
+/* "auto" shows what it found. */
+static const char *supervision(void)
 {
-	if (cfg->supervised == SUPERVISED_SYSTEMD || (cfg->supervised == SUPERVISED_AUTO && getenv("NOTIFY_SOCKET")))
+	char mode[16] = "no";
+	config_get("supervised", mode, sizeof mode);
+	bool found = !strcmp(mode, "auto");
+	if (!strcmp(mode, "systemd") || (found && getenv("NOTIFY_SOCKET")))
 		return "systemd";
-	if (cfg->supervised == SUPERVISED_UPSTART || (cfg->supervised == SUPERVISED_AUTO && getenv("UPSTART_JOB")))
-		return "upstart";
-	return "no";
+	return !strcmp(mode, "upstart") || (found && getenv("UPSTART_JOB")) ? "upstart" : "no";
 }
 
 static void section_server(struct info_text *t, struct store_op *op)
@@ -150,7 +153,7 @@ static void section_server(struct info_text *t, struct store_op *op)
 	info_add(t, "monotonic_clock:POSIX clock_gettime\r\nmultiplexing_api:epoll\r\natomicvar_api:c11-builtin\r\n");
 	info_add(t, "gcc_version:%d.%d.%d\r\n", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
 	info_num(t, "process_id", getpid());
-	info_add(t, "process_supervised:%s\r\nrun_id:%s\r\n", supervision(cfg), server_run_id());
+	info_add(t, "process_supervised:%s\r\nrun_id:%s\r\n", supervision(), server_run_id());
 	info_num(t, "tcp_port", server_port());
 	info_num(t, "server_time_usec", now_us);
 	info_num(t, "uptime_in_seconds", up_s);
@@ -266,7 +269,7 @@ static void section_stats(struct info_text *t, struct store_op *op)
 	info_num(t, "acl_access_denied_auth", (int64_t)stats_sum(STAT_AUTH_FAILURES));
 	info_add(t, "acl_access_denied_cmd:0\r\nacl_access_denied_key:0\r\nacl_access_denied_channel:0\r\n");
 	info_num(t, "protocol_errors", (int64_t)stats_sum(STAT_PROTOCOL_ERRORS));
-	info_num(t, "safepoints", (int64_t)stats_sum(STAT_SAFEPOINTS));
+	info_num(t, "safepoints", (int64_t)exec_safepoints());
 	info_num(t, "lock_waits", (int64_t)stats_sum(STAT_LOCK_WAITS));
 }
 

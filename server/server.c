@@ -17,6 +17,7 @@
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/exec.h"
+#include "server/info.h"
 #include "server/journal/journal.h"
 #include "server/log.h"
 #include "server/process.h"
@@ -311,6 +312,8 @@ static int start(const struct config *cfg)
 	int err = command_init();
 	err = err ? err : exec_init(server.loops);
 	err = err ? err : stats_init(server.loops, command_count());
+	if (!err)
+		info_init();
 	err = err ? err : worker_init(server.loops);
 	err = err ? err : open_store(cfg);
 	server.journal = journal_new(JOURNAL_DESCRIPTORS);

@@ -133,10 +133,21 @@ static void reply_lines(struct call *c, struct lines *l, bool complete)
 	free(l->buf);
 }
 
+/* The only command whose arguments anybody can see is the one that looks. */
+static void note_arguments(struct call *c)
+{
+	size_t sum = 0;
+	for (unsigned i = 0; i < c->argc; i++)
+		sum += c->argv[i].len;
+	c->client->argv_bytes = (uint32_t)sum;
+}
+
 static void client_info(struct call *c)
 {
 	struct lines l = { 0 };
+	note_arguments(c);
 	reply_lines(c, &l, add_line(&l, c->client, c->op.now_ms));
+	c->client->argv_bytes = 0;
 }
 
 enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_PRIMARY, TYPE_REPLICA, TYPE_PUBSUB };
@@ -198,9 +209,11 @@ static void client_list(struct call *c)
 	}
 	struct lines l = { 0 };
 	bool ok = true;
+	note_arguments(c);
 	for (struct client *cl = client_next(NULL); ok && cl; cl = client_next(cl))
 		if (type == TYPE_ANY || type_of(cl) == type)
 			ok = add_line(&l, cl, c->op.now_ms);
+	c->client->argv_bytes = 0;
 	reply_lines(c, &l, ok);
 }
 
@@ -369,7 +382,8 @@ static void client_help(struct call *c)
 #define SESSION_FLAGS (CMD_NOSCRIPT | CMD_LOADING | CMD_STALE)
 #define ADMIN_FLAGS (CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE)
 #define CLIENT_ROW(n, fn, cls, ar, fl, ...) \
-	{ .name = n, .run = fn, .class = cls, .arity = ar, .flags = fl, .acl = ACL_CONNECTION, .group = "connection", __VA_ARGS__ }
+	{ .name = n, .run = fn, .class = cls, .arity = ar, .flags = fl, .acl = ACL_CONNECTION, .group = "connection", \
+	  __VA_ARGS__ }
 
 static struct command client_subs[] = {
 	CLIENT_ROW("getname", client_getname, EXEC_LOCAL, 2, SESSION_FLAGS, .since = "2.6.9",

@@ -137,7 +137,8 @@ static bool parse_hello(struct call *c, struct hello *h)
 			if (!name_ok(c, h->name))
 				return false;
 		} else {
-			reply_errorf(c->reply, "ERR Syntax error in HELLO option '%.*s'", (int)(a->len < 128 ? a->len : 128), a->ptr);
+			int shown = (int)(a->len < 128 ? a->len : 128);
+			reply_errorf(c->reply, "ERR Syntax error in HELLO option '%.*s'", shown, a->ptr);
 			return false;
 		}
 	}
@@ -208,7 +209,8 @@ struct command connection_commands[] = {
 	  .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_STOPS_PARSING,
 	  .acl = ACL_CONNECTION, .group = "connection", .since = "6.0.0",
 	  .summary = "Chooses the protocol, and may authenticate and name the connection at once.", .complexity = "O(1)",
-	  .args = "[arguments:{protover:integer [AUTH auth:{username:string password:string}] [SETNAME clientname:string]}]",
+	  .args = "[arguments:{protover:integer [AUTH auth:{username:string password:string}] "
+	          "[SETNAME clientname:string]}]",
 	  .history = "6.2.0 Without arguments it answers about the connection as it is." },
 	{ .name = "ping", .run = ping, .class = EXEC_LOCAL, .arity = -1, .flags = CMD_FAST, .acl = ACL_CONNECTION,
 	  .group = "connection", .since = "1.0.0", .summary = "Tells that the server answers.", .complexity = "O(1)",

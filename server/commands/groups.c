@@ -12,5 +12,7 @@ struct command *const command_groups[] = {
 	command_commands,
 	connection_commands,
 	client_commands,
+	server_commands,
+	debug_commands,
 	NULL,
 };

@@ -15,5 +15,7 @@ extern struct command object_commands[];
 extern struct command command_commands[];
 extern struct command connection_commands[];
 extern struct command client_commands[];
+extern struct command server_commands[];
+extern struct command debug_commands[];
 
 #endif
