@@ -225,8 +225,10 @@ void store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
 			__builtin_prefetch(b, 1);
 		} else {
 			for (unsigned i = 0; i < bucket_count(b); i++) {
-				if (b->tag[i] == hash_tag(hash))
-					__builtin_prefetch(bucket_entry(b, i), 1);
+				if (b->tag[i] != hash_tag(hash))
+					continue;
+				__builtin_prefetch(bucket_entry(b, i), 1);
+				__builtin_prefetch((char *)bucket_entry(b, i) + 64, 1);
 			}
 		}
 	}
