@@ -12,6 +12,7 @@
 #include "server/digest.h"
 #include "server/log.h"
 #include "server/repl_id.h"
+#include "server/replay.h"
 #include "store/glob.h"
 #include "store/number.h"
 
@@ -280,6 +281,27 @@ static void debug_stringmatch(struct call *c)
 	reply_int(c->reply, glob_match(c->argv[2].ptr, c->argv[2].len, c->argv[3].ptr, c->argv[3].len, false));
 }
 
+static void debug_journal(struct call *c)
+{
+	char text[200] = "";
+	int err;
+	if (arg_is(&c->argv[2], "start")) {
+		err = replay_start(c);
+	} else if (arg_is(&c->argv[2], "check")) {
+		err = replay_check(c, text, sizeof text);
+	} else if (arg_is(&c->argv[2], "stop")) {
+		replay_stop();
+		err = 0;
+	} else {
+		call_unknown_subcommand(c);
+		return;
+	}
+	if (err)
+		reply_errorf(c->reply, "ERR journal: %s", *text ? text : strerror(-err));
+	else
+		reply_ok(c->reply);
+}
+
 static void debug_help(struct call *c)
 {
 	static const char *const lines[] = {
@@ -291,6 +313,8 @@ static void debug_help(struct call *c)
 		"    Fingerprints of single values.",
 		"ERROR <text>",
 		"    Answer with this error.",
+		"JOURNAL <START|CHECK|STOP>",
+		"    Keep every journal record from an empty keyspace on; replay them into a second store and compare.",
 		"LOG <message>",
 		"    Write the message to the log.",
 		"OBJECT <key>",
@@ -332,6 +356,7 @@ static void debug(struct call *c)
 		{ "protocol", 3, 3, debug_protocol },
 		{ "replybuffer", 4, 4, debug_replybuffer },
 		{ "pause-cron", 3, 3, debug_pause_cron },
+		{ "journal", 3, 3, debug_journal },
 		{ "log", 3, 3, debug_log },
 		{ "error", 3, 3, debug_error },
 		{ "stringmatch-len", 4, 4, debug_stringmatch },
