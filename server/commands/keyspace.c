@@ -1,4 +1,5 @@
 /* keyspace: commands on a database as a whole. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -47,19 +48,20 @@ static void run_keys(struct call *c)
 	reply_defer_end(c->reply, mark, '*', f.n);
 }
 
-/* What strtoull() makes of a whole string, but not below 0. */
+/* What strtoul() makes of a whole string: "" and "-1" are numbers, too. */
 static bool parse_cursor(const struct arg *a, uint64_t *cursor)
 {
 	char text[64], *end;
 	if (number_parse_uint(a->ptr, a->len, cursor))
 		return true;
-	if (a->len == 0 || a->len >= sizeof text || memchr(a->ptr, '-', a->len))
+	if (a->len >= sizeof text || (a->len && isspace((unsigned char)*a->ptr)))
 		return false;
-	memcpy(text, a->ptr, a->len);
+	if (a->len)
+		memcpy(text, a->ptr, a->len);
 	text[a->len] = '\0';
 	errno = 0;
-	*cursor = strtoull(text, &end, 10);
-	return errno == 0 && end == text + a->len;
+	*cursor = strtoul(text, &end, 10);
+	return errno == 0 && !*end;
 }
 
 static bool parse_scan(struct call *c, struct filter *f, int64_t *count)

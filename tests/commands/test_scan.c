@@ -88,8 +88,10 @@ START_TEST(test_options)
 	expect(c, "SCAN 0 MATCH", SYNTAX);
 	expect(c, "SCAN 0 FOO bar", SYNTAX);
 	expect(c, "SCAN x", "-ERR invalid cursor\r\n");
-	expect(c, "SCAN -1", "-ERR invalid cursor\r\n");
-	expect(c, "SCAN \"\"", "-ERR invalid cursor\r\n");
+	expect(c, "SCAN \" 0\"", "-ERR invalid cursor\r\n");
+	expect(c, "SCAN 0x", "-ERR invalid cursor\r\n");
+	expect_prefix(c, "SCAN -1", "*2\r\n");
+	expect_prefix(c, "SCAN \"\"", "*2\r\n");
 	expect(c, "SCAN 18446744073709551616", "-ERR invalid cursor\r\n");
 	/* Any number is a cursor, and the walk ends. */
 	uint64_t cursor = UINT64_MAX;
