@@ -73,22 +73,37 @@ static inline struct entry *call_find_write(struct call *c, const struct store_k
 struct entry *call_find_read_type(struct call *c, const struct store_key *key, enum store_type_id type, bool *wrong);
 struct entry *call_find_write_type(struct call *c, const struct store_key *key, enum store_type_id type, bool *wrong);
 
+/* Feeds that are on, for all that follows: what only they need to know is not found out otherwise (touch.h). */
+extern unsigned call_feeds;
+enum touch_kind {
+	TOUCH_CHANGE = 1, /* the key's value or existence changed */
+	TOUCH_EVENT = 2,  /* an event to be published; event is not NULL */
+};
+void call_feed(struct call *c, const struct store_key *key, unsigned kinds, unsigned notify_class, const char *event);
+static inline bool call_observed(void)
+{
+	return __builtin_expect(call_feeds != 0, 0);
+}
+
 /*
  * The one place where a handler says that a key changed and which event it was. Counts one change; feeds WATCH, keyspace
  * notifications, client tracking and blocked clients. event NULL: a change without an event. Call it after the change,
  * in the order in which Redis sends its events.
  */
-void call_touch(struct call *c, const struct store_key *key, unsigned notify_class, const char *event);
-/* All keys of the database went or came (FLUSHALL, SWAPDB); counts nothing. */
-void call_touch_db(struct call *c, unsigned db);
-/* Whether anybody listens to changes or events: what only they need to know is not found out otherwise. */
-extern unsigned call_feeds;
-static inline bool call_observed(void)
+static inline void call_touch(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
 {
-	return __builtin_expect(call_feeds != 0, 0);
+	c->dirty++;
+	if (call_observed())
+		call_feed(c, key, TOUCH_CHANGE | (event ? TOUCH_EVENT : 0), notify_class, event);
 }
 /* An event without a change (e.g. "del" of a destination already counted). */
-void call_event(struct call *c, const struct store_key *key, unsigned notify_class, const char *event);
+static inline void call_event(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
+{
+	if (call_observed())
+		call_feed(c, key, TOUCH_EVENT, notify_class, event);
+}
+/* All keys of the database went or came (FLUSHALL, SWAPDB); counts nothing. */
+void call_touch_db(struct call *c, unsigned db);
 
 /*
  * What the journal gets instead of argv. The first use replaces argv, each further one adds a command; all of one call

@@ -19,7 +19,7 @@ void touch_switch(unsigned bit, bool on)
 	call_feeds = on ? call_feeds | bit : call_feeds & ~bit;
 }
 
-static void feed_all(struct call *c, const struct store_key *key, unsigned kinds, unsigned class, const char *event)
+void call_feed(struct call *c, const struct store_key *key, unsigned kinds, unsigned class, const char *event)
 {
 	for (unsigned i = 0; i < feed_count; i++) {
 		if (call_feeds & (1u << i))
@@ -27,30 +27,17 @@ static void feed_all(struct call *c, const struct store_key *key, unsigned kinds
 	}
 }
 
-void call_touch(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
-{
-	c->dirty++;
-	if (__builtin_expect(call_feeds != 0, 0))
-		feed_all(c, key, TOUCH_CHANGE | (event ? TOUCH_EVENT : 0), notify_class, event);
-}
-
-void call_event(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
-{
-	if (__builtin_expect(call_feeds != 0, 0))
-		feed_all(c, key, TOUCH_EVENT, notify_class, event);
-}
-
 void call_touch_db(struct call *c, unsigned db)
 {
 	unsigned current = c->op.db;
 	c->op.db = db;
 	if (__builtin_expect(call_feeds != 0, 0))
-		feed_all(c, NULL, TOUCH_CHANGE, 0, NULL);
+		call_feed(c, NULL, TOUCH_CHANGE, 0, NULL);
 	c->op.db = current;
 }
 
 void touch_removed(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
 {
 	if (__builtin_expect(call_feeds != 0, 0))
-		feed_all(c, key, TOUCH_CHANGE | TOUCH_EVENT, notify_class, event);
+		call_feed(c, key, TOUCH_CHANGE | TOUCH_EVENT, notify_class, event);
 }

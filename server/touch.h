@@ -9,11 +9,6 @@
 
 #include "server/call.h"
 
-enum touch_kind {
-	TOUCH_CHANGE = 1, /* the key's value or existence changed */
-	TOUCH_EVENT = 2,  /* an event to be published; event is not NULL */
-};
-
 /* key NULL: every key of c->op.db (FLUSHDB, SWAPDB). */
 typedef void touch_feed(struct call *c, const struct store_key *key, unsigned kinds, unsigned notify_class,
                         const char *event);
