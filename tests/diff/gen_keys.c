@@ -80,7 +80,7 @@ static const struct gen_row key_rows[] = {
 	{ "move", make_move, 3, 0, CMP_EXACT },
 	{ "object|encoding", make_key, 6, 0, CMP_EXACT },
 	{ "object|freq", make_key, 1, 0, CMP_EXACT },
-	{ "object|idletime", make_key, 1, 0, CMP_TIME_S },
+	{ "object|idletime", make_key, 1, 0, CMP_KIND },
 	{ "object|refcount", make_key, 1, 0, CMP_KIND },
 	{ "randomkey", make_none, 1, 0, CMP_KIND },
 	{ "rename", make_two_keys, 3, 0, CMP_EXACT },
