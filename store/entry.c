@@ -1,237 +1,246 @@
-/* entry: see entry.h. */
-#include "store/entry.h"
+#include "store/entry_build.h"
 
-#include <stdlib.h>
+#include <sys/random.h>
 
-#include "store/internal.h"
+#include "store/memory.h"
+#include "store/memory_class.h"
 #include "store/number.h"
 
-struct blob {
-	uint32_t refs;
-	size_t len, cap;
-	char bytes[];
-};
+/* ------------------------------------------------------------------ building */
 
-struct blob *blob_new(size_t len, char **bytes)
+struct entry *entry_new(const struct entry_plan *p)
 {
-	struct blob *b = mem_alloc(sizeof *b + len);
-	if (!b)
+	if (p->key_len > UINT32_MAX)
 		return NULL;
-	b->refs = 1;
-	b->len = b->cap = len;
-	*bytes = b->bytes;
-	return b;
-}
-
-void blob_unref(struct blob *b)
-{
-	if (b && __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) == 0)
-		mem_free(b);
-}
-
-static size_t header_size(size_t key_len, unsigned flags)
-{
-	return sizeof(struct entry) + (flags & ENTRY_EXPIRY ? 8 : 0) + (key_len >= 255 ? 8 : 0) +
-	       (flags & ENTRY_EMBEDDED ? 0 : 8);
+	size_t size = entry_plan_size(p);
+	struct entry *e = mem_alloc(p->room > size ? p->room : mem_class_(size));
+	if (!e)
+		return NULL;
+	e->kind = p->kind;
+	e->flags = p->flags;
+	entry_put_access(e, 0);
+	e->key_len = (uint8_t)(p->key_len < 255 ? p->key_len : 255);
+	e->val_len = (uint16_t)(p->flags & ENTRY_EMBEDDED ? p->val_len : 0);
+	char *at = entry_var_(e);
+	if (p->expire_ms != STORE_NO_EXPIRY) {
+		e->flags |= ENTRY_EXPIRY;
+		memcpy(at, &p->expire_ms, 8);
+		at += 8;
+	}
+	if (p->key_len >= 255) {
+		uint64_t len = p->key_len;
+		memcpy(at, &len, 8);
+		at += 8;
+	}
+	if (!(p->flags & ENTRY_EMBEDDED))
+		at += 8;
+	memcpy(at, p->key, p->key_len);
+	return e;
 }
 
 size_t entry_size(const struct entry *e)
 {
-	size_t k = entry_key_len(e);
-	return header_size(k, e->flags) + k + (e->flags & ENTRY_EMBEDDED ? e->val_len : 0);
+	return (size_t)(entry_key(e) - (const char *)e) + entry_key_len(e) + (e->flags & ENTRY_EMBEDDED ? e->val_len : 0);
 }
 
-struct entry *entry_new(const struct store_key *key, enum store_type_id type, unsigned encoding, unsigned flags,
-                        int64_t expiry, const void *val, size_t len)
+size_t entry_room(const struct entry *e)
 {
-	flags = expiry == STORE_NO_EXPIRY ? flags & ~(unsigned)ENTRY_EXPIRY : flags | ENTRY_EXPIRY;
-	size_t head = header_size(key->len, flags), emb = flags & ENTRY_EMBEDDED ? len : 0;
-	struct entry *e = mem_alloc(head + key->len + emb);
-	if (!e)
-		return NULL;
-	*e = (struct entry){ .kind = (uint8_t)(type | encoding << 4), .flags = (uint8_t)flags };
-	e->key_len = key->len >= 255 ? 255 : (uint8_t)key->len;
-	e->val_len = (uint16_t)emb;
-	if (flags & ENTRY_EXPIRY)
-		memcpy(entry_var_(e), &expiry, 8);
-	if (e->key_len == 255) {
-		uint64_t n = key->len;
-		memcpy(entry_var_(e) + (flags & ENTRY_EXPIRY ? 8 : 0), &n, 8);
-	}
-	char *p = (char *)(uintptr_t)entry_key(e);
-	memcpy(p, key->ptr, key->len);
-	if (flags & ENTRY_EMBEDDED)
-		memcpy(p + key->len, val, len);
+	return e->flags & ENTRY_RAW ? mem_size(e) : mem_class_(entry_size(e));
+}
+
+void entry_free_shell(struct entry *e)
+{
+	if (e->flags & ENTRY_RAW)
+		mem_free(e);
 	else
-		memcpy(entry_payload_(e), val, 8);
-	return e;
-}
-
-static struct blob *entry_blob(const struct entry *e)
-{
-	return entry_value(e);
+		mem_free_sized(e, mem_class_(entry_size(e)));
 }
 
 void entry_free(struct entry *e)
 {
 	if (e->flags & ENTRY_BLOB)
-		blob_unref(entry_blob(e));
-	else if (entry_type(e) != STORE_STRING && store_types[entry_type(e)])
+		blob_unref(entry_value(e));
+	else if (entry_type(e) != STORE_STRING && store_types[entry_type(e)]->free)
 		store_types[entry_type(e)]->free(entry_encoding(e), entry_value(e));
-	mem_free_sized(e, entry_size(e));
+	entry_free_shell(e);
 }
 
-static void free_later(void *arg)
-{
-	entry_free(arg);
-}
+/* ------------------------------------------------------------------ blobs */
 
-void entry_dispose(struct store *s, struct entry *e, bool lazy)
+struct blob *blob_new(size_t len, size_t cap)
 {
-	const struct store_type *t = store_types[entry_type(e)];
-	bool large = entry_type(e) == STORE_STRING ? false : t && t->free_cost(entry_encoding(e), entry_value(e)) > 64;
-	if (large && lazy)
-		reaper_give(s, free_later, e);
-	else
-		entry_free(e);
-}
-
-const char *entry_string(const struct entry *e, char buf[static 24], size_t *len)
-{
-	if (__builtin_expect(e->flags & ENTRY_EMBEDDED, 1)) {
-		*len = e->val_len;
-		return entry_key(e) + entry_key_len(e);
+	size_t size;
+	if (__builtin_add_overflow(cap, sizeof(struct blob), &size))
+		return NULL;
+	struct blob *b = mem_alloc(size);
+	if (b) {
+		b->refs = 1;
+		b->len = len;
+		b->cap = cap;
 	}
-	if (e->flags & ENTRY_BLOB) {
-		*len = entry_blob(e)->len;
-		return entry_blob(e)->bytes;
-	}
-	int64_t v;
-	memcpy(&v, entry_payload_(e), 8);
-	*len = number_print(buf, v);
-	return buf;
+	return b;
 }
 
-size_t entry_string_len(const struct entry *e)
+void blob_unref(struct blob *b)
 {
-	char buf[24];
-	size_t len;
-	entry_string(e, buf, &len);
-	return len;
-}
-
-bool entry_string_int(const struct entry *e, int64_t *val)
-{
-	if (entry_encoding(e) == STRING_INT) {
-		memcpy(val, entry_payload_(e), 8);
-		return true;
-	}
-	char buf[24];
-	size_t len;
-	const char *p = entry_string(e, buf, &len);
-	return number_parse(p, len, val);
+	if (b && __atomic_fetch_sub(&b->refs, 1, __ATOMIC_ACQ_REL) == 1)
+		mem_free(b);
 }
 
 struct blob *entry_blob_ref(const struct entry *e, const char **bytes, size_t *len)
 {
-	if (!(e->flags & ENTRY_BLOB))
-		return NULL;
 	struct blob *b = entry_blob(e);
-	__atomic_add_fetch(&b->refs, 1, __ATOMIC_RELAXED);
+	if (!b)
+		return NULL;
+	blob_ref(b);
 	*bytes = b->bytes;
 	*len = b->len;
 	return b;
 }
 
-const char *entry_encoding_name(const struct entry *e)
+/* ------------------------------------------------------------------ strings as they are read */
+
+static inline int64_t int_payload(const struct entry *e)
 {
-	if (entry_type(e) == STORE_STRING)
-		return entry_encoding(e) == STRING_INT ? "int" : entry_encoding(e) == STRING_EMBSTR ? "embstr" : "raw";
-	return store_types[entry_type(e)]->encoding_name(entry_encoding(e), entry_value(e));
+	int64_t v;
+	memcpy(&v, entry_payload_(e), sizeof v);
+	return v;
 }
+
+const char *entry_string(const struct entry *e, char buf[static 24], size_t *len)
+{
+	if (e->flags & ENTRY_EMBEDDED) {
+		*len = e->val_len;
+		return entry_bytes(e);
+	}
+	struct blob *b = entry_blob(e);
+	if (b) {
+		*len = b->len;
+		return b->bytes;
+	}
+	*len = number_print(buf, int_payload(e));
+	return buf;
+}
+
+size_t entry_string_len(const struct entry *e)
+{
+	if (e->flags & ENTRY_EMBEDDED)
+		return e->val_len;
+	const struct blob *b = entry_blob(e);
+	return b ? b->len : number_len(int_payload(e));
+}
+
+bool entry_string_int(const struct entry *e, int64_t *val)
+{
+	if (e->flags & ENTRY_EMBEDDED)
+		return number_parse(entry_bytes(e), e->val_len, val);
+	if (e->flags & ENTRY_BLOB)
+		return false;
+	*val = int_payload(e);
+	return true;
+}
+
+/* ------------------------------------------------------------------ names */
 
 const char *entry_type_name(const struct entry *e)
 {
-	static const char *const names[] = { "string", "list", "set", "zset", "hash", "stream" };
-	return names[entry_type(e)];
+	return store_types[entry_type(e)]->name;
+}
+
+const char *entry_encoding_name(const struct entry *e)
+{
+	static const char *const strings[] = { "raw", "embstr", "int" };
+	static const char *const aggregates[] = { "listpack", "quicklist", "hashtable", "intset", "skiplist", "stream" };
+	const struct store_type *type = store_types[entry_type(e)];
+	if (entry_type(e) == STORE_STRING)
+		return strings[entry_encoding(e)];
+	return type->encoding_name ? type->encoding_name(entry_encoding(e), entry_value(e)) : aggregates[entry_encoding(e)];
 }
 
 /* ------------------------------------------------------------------ access clocks */
+
+uint64_t store_rng_next(void)
+{
+	static _Thread_local uint64_t state;
+	if (state == 0 && getrandom(&state, sizeof state, GRND_NONBLOCK) != (ssize_t)sizeof state)
+		state = (uintptr_t)&state;
+	uint64_t z = state += 0x9e3779b97f4a7c15u;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
 
 uint32_t store_access_clock(enum store_access access, int64_t now_ms)
 {
 	return access == STORE_ACCESS_LFU ? (uint32_t)(now_ms / 60000) & 0xffff : (uint32_t)(now_ms / 1000) & 0xffffff;
 }
 
-static uint32_t get_access(const struct entry *e)
+/* The counter loses one for every decay period that passed since its minute. */
+static unsigned lfu_decayed(const struct store_op *op, const struct entry *e)
 {
-	return e->access[0] | (uint32_t)e->access[1] << 8 | (uint32_t)e->access[2] << 16;
+	uint32_t v = entry_access(e);
+	unsigned counter = v & 255;
+	if (op->lfu_decay_min == 0)
+		return counter;
+	uint32_t minutes = (store_access_clock(STORE_ACCESS_LFU, op->now_ms) - (v >> 8)) & 0xffff;
+	uint32_t periods = minutes / op->lfu_decay_min;
+	return periods >= counter ? 0 : counter - periods;
 }
 
-static void set_access(struct entry *e, uint32_t v)
+void entry_touch_lfu(const struct store_op *op, struct entry *e)
 {
-	e->access[0] = (uint8_t)v;
-	e->access[1] = (uint8_t)(v >> 8);
-	e->access[2] = (uint8_t)(v >> 16);
+	unsigned counter = lfu_decayed(op, e);
+	if (counter < 255) {
+		/* The chance of a step falls with the counter: 8 bits hold about a million accesses. */
+		uint64_t steps = counter > LFU_INIT ? counter - LFU_INIT : 0;
+		uint64_t odds = steps * op->lfu_log_factor + 1;
+		if (odds == 1 || store_rng_next() % odds == 0)
+			counter++;
+	}
+	uint32_t v = store_access_clock(STORE_ACCESS_LFU, op->now_ms) << 8 | counter;
+	if (v != entry_access(e))
+		entry_put_access(e, v);
 }
 
-unsigned entry_freq(const struct store_op *op, const struct entry *e)
+void entry_init_access(const struct store_op *op, struct entry *e)
 {
-	uint32_t a = get_access(e), counter = a & 255, then = a >> 8;
-	uint32_t now = store_access_clock(STORE_ACCESS_LFU, op->now_ms);
-	uint32_t minutes = (now - then) & 0xffff, periods = op->lfu_decay_min ? minutes / op->lfu_decay_min : 0;
-	return periods > counter ? 0 : counter - periods;
-}
-
-static unsigned log_increment(const struct store_op *op, unsigned counter)
-{
-	if (counter == 255)
-		return 255;
-	static _Thread_local uint64_t state = 88172645463325252ull;
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	double base = counter > 5 ? counter - 5 : 0;
-	double r = (double)(state >> 11) / (double)(1ull << 53);
-	return counter + (r < 1.0 / (base * op->lfu_log_factor + 1));
-}
-
-void entry_touch(const struct store_op *op, struct entry *e)
-{
-	uint32_t v = op->access_clock;
 	if (op->access == STORE_ACCESS_LFU)
-		v = op->access_clock << 8 | log_increment(op, entry_freq(op, e));
-	if (get_access(e) != v)
-		set_access(e, v);
-}
-
-void entry_touch_new(const struct store_op *op, struct entry *e)
-{
-	set_access(e, op->access == STORE_ACCESS_LFU ? op->access_clock << 8 | 5 : op->access_clock);
+		entry_put_access(e, store_access_clock(STORE_ACCESS_LFU, op->now_ms) << 8 | LFU_INIT);
+	else
+		entry_put_access(e, op->access_clock);
 }
 
 int64_t entry_idle_ms(const struct store_op *op, const struct entry *e)
 {
 	uint32_t now = store_access_clock(STORE_ACCESS_LRU, op->now_ms);
-	return (int64_t)((now - get_access(e)) & 0xffffff) * 1000;
+	return (int64_t)((now - entry_access(e)) & 0xffffff) * 1000;
+}
+
+unsigned entry_freq(const struct store_op *op, const struct entry *e)
+{
+	return lfu_decayed(op, e);
 }
 
 void entry_set_idle(const struct store_op *op, struct entry *e, int64_t idle_ms)
 {
-	set_access(e, (store_access_clock(STORE_ACCESS_LRU, op->now_ms) - (uint32_t)(idle_ms / 1000)) & 0xffffff);
+	int64_t s = op->now_ms / 1000 - idle_ms / 1000;
+	entry_put_access(e, (uint32_t)(s > 0 ? s : 0) & 0xffffff);
 }
 
 void entry_set_freq(const struct store_op *op, struct entry *e, unsigned freq)
 {
-	set_access(e, store_access_clock(STORE_ACCESS_LFU, op->now_ms) << 8 | freq);
+	entry_put_access(e, store_access_clock(STORE_ACCESS_LFU, op->now_ms) << 8 | (freq < 255 ? freq : 255));
 }
+
+/* ------------------------------------------------------------------ memory */
 
 size_t entry_memory(const struct entry *e, unsigned samples)
 {
-	size_t n = mem_class(entry_size(e)) + 9;
+	const struct store_type *type = store_types[entry_type(e)];
+	size_t n = entry_room(e) + 11; /* a key's share of the buckets */
 	if (e->flags & ENTRY_BLOB)
-		n += mem_size(entry_blob(e));
-	else if (entry_type(e) != STORE_STRING)
-		n += store_types[entry_type(e)]->memory(entry_encoding(e), entry_value(e), samples);
+		n += mem_size(entry_value(e));
+	else if (type->memory)
+		n += type->memory(entry_encoding(e), entry_value(e), samples);
 	return n;
 }

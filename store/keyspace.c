@@ -1,325 +1,340 @@
-/* keyspace: counting, scanning, random keys, flushing, upkeep. */
+/* Keys within tables: finding, adding, replacing, removing. The caller holds the shard's lock. */
 #include <errno.h>
-#include <stdlib.h>
-#include <time.h>
 
-#include "store/internal.h"
+#include "store/entry_build.h"
+#include "store/memory.h"
+#include "store/memory_class.h"
+#include "store/shard.h"
 
-static inline uint64_t relaxed(const uint64_t *p)
+/* Freeing more allocations than that at once would be felt by others. */
+#define REAP_COST 64
+#define REAP_BLOB_BYTES (256 * 1024)
+
+/* ------------------------------------------------------------------ bookkeeping */
+
+void shard_note_due(struct store *s, struct shard *sh, int64_t when_ms)
 {
-	return __atomic_load_n(p, __ATOMIC_RELAXED);
+	int64_t *due = &s->due[sh - s->shard];
+	if (when_ms < TABLE_READ(*due))
+		TABLE_PUBLISH(*due, when_ms);
 }
 
-static struct table *published(struct shard *sh, unsigned db)
+void shard_note_filled(struct store *s, struct shard *sh, unsigned db, const struct table *t)
 {
-	return db ? __atomic_load_n(&sh->db[db], __ATOMIC_ACQUIRE) : __atomic_load_n(&sh->first, __ATOMIC_ACQUIRE);
+	size_t i = (size_t)(sh - s->shard);
+	uint64_t *word = &s->filled[(size_t)db * s->filled_words + i / 64], bit = (uint64_t)1 << i % 64;
+	if (t->keys)
+		__atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED);
 }
 
-uint64_t store_count(struct store *s, unsigned db)
+void keyspace_drop(struct store *s, struct entry *e, bool lazy)
 {
-	uint64_t n = 0;
-	for (unsigned i = 0; i <= s->mask; i++) {
-		struct table *t = published(&s->shards[i], db);
-		n += t ? relaxed(&t->count) : 0;
-	}
-	return n;
-}
-
-uint64_t store_count_volatile(struct store *s, unsigned db)
-{
-	uint64_t n = 0;
-	for (unsigned i = 0; i <= s->mask; i++) {
-		struct table *t = published(&s->shards[i], db);
-		n += t ? relaxed(&t->volatiles) : 0;
-	}
-	return n;
-}
-
-static void visit_bucket(struct store_op *op, struct table *t, uint64_t index, store_visit *visit, void *ctx, unsigned *keys)
-{
-	for (struct bucket *b = table_bucket(t, index); b; b = bucket_next(b)) {
-		for (unsigned i = 0; i < bucket_count(b); i++) {
-			struct entry *e = bucket_entry(b, i);
-			if (entry_expiry(e) <= op->now_ms && !op->show_expired)
-				continue;
-			struct store_key key = store_key(op->store, entry_key(e), entry_key_len(e));
-			visit(ctx, op, &key, e);
-			(*keys)++;
+	const struct store_type *type = store_types[entry_type(e)];
+	if (lazy && e->flags & ENTRY_BLOB) {
+		struct blob *b = entry_blob(e);
+		if (b->cap >= REAP_BLOB_BYTES && reaper_push_blob(s->reaper, b)) {
+			entry_free_shell(e);
+			return;
+		}
+	} else if (lazy && type->free_cost) {
+		void *value = entry_value(e);
+		if (type->free_cost(entry_encoding(e), value) > REAP_COST &&
+		    reaper_push_value(s->reaper, entry_type(e), entry_encoding(e), value)) {
+			entry_free_shell(e);
+			return;
 		}
 	}
+	entry_free(e);
 }
 
-static void step_lock(struct store_op *op, struct shard *sh)
+/* Take the entry out of the table; it stays whole. */
+static void detach(struct store *s, struct shard *sh, unsigned db, struct table *t, const struct slot *at)
 {
-	if (!op->exclusive)
-		lock_shard(op->store, sh);
+	table_remove(t, at);
+	if (t->keys == 0)
+		shard_note_filled(s, sh, db, t);
 }
 
-static void step_unlock(struct store_op *op, struct shard *sh)
+static inline void set_parity(struct entry *e, const struct table *t)
 {
-	if (!op->exclusive)
-		unlock_shard(op->store, sh);
+	e->flags = (uint8_t)((e->flags & ~ENTRY_PARITY) | t->parity);
 }
 
-uint64_t store_scan(struct store_op *op, uint64_t cursor, unsigned count, store_visit *visit, void *ctx)
-{
-	struct store *s = op->store;
-	unsigned shard = (unsigned)(cursor & s->mask);
-	uint64_t v = cursor >> __builtin_ctz(s->o.shards);
-	unsigned keys = 0;
-	uint64_t buckets = 0;
-	while (shard <= s->mask) {
-		struct shard *sh = &s->shards[shard];
-		step_lock(op, sh);
-		struct table *t = shard_table(sh, op->db);
-		do {
-			if (!t || t->count == 0) {
-				v = 0;
-				break;
-			}
-			visit_bucket(op, t, table_index(t, v), visit, ctx, &keys);
-			v = table_scan_next(t, v);
-			buckets++;
-		} while (v && keys < count && buckets < 10ull * count);
-		step_unlock(op, sh);
-		if (v == 0)
-			shard++;
-		if (keys >= count || buckets >= 10ull * count)
-			break;
-	}
-	return shard > s->mask ? 0 : v << __builtin_ctz(s->o.shards) | shard;
-}
-
-void store_each(struct store_op *op, store_visit *visit, void *ctx)
+static bool insert(struct store_op *op, struct shard *sh, struct table *t, uint64_t hash, struct entry *e)
 {
 	struct store *s = op->store;
-	unsigned keys = 0;
-	for (unsigned i = 0; i <= s->mask; i++) {
-		step_lock(op, &s->shards[i]);
-		struct table *t = shard_table(&s->shards[i], op->db);
-		for (uint64_t b = 0; t && b < t->buckets; b++)
-			visit_bucket(op, t, b, visit, ctx, &keys);
-		step_unlock(op, &s->shards[i]);
-	}
+	struct slot at;
+	if (entry_has_expiry(e) && !due_reserve(t, table_index(t, hash)))
+		return false;
+	set_parity(e, t);
+	if (!table_insert(t, s, hash, e, &at))
+		return false;
+	if (entry_has_expiry(e))
+		shard_note_due(s, sh, entry_expiry(e));
+	if (t->keys == 1)
+		shard_note_filled(s, sh, op->db, t);
+	return true;
 }
 
-static uint64_t random64(void)
+bool keyspace_swap_entry(struct store *s, struct shard *sh, struct table *t, const struct slot *at,
+                         const struct entry *old, struct entry *e)
 {
-	static _Thread_local uint64_t x;
-	if (!x)
-		x = (uint64_t)time(NULL) * 2654435761u ^ (uintptr_t)&x;
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return x;
-}
-
-bool store_random_key(struct store_op *op, char **buf, size_t *len)
-{
-	struct store *s = op->store;
-	for (int tries = 0; tries < 1000; tries++) {
-		uint64_t total = store_count(s, op->db);
-		if (!total)
+	if (entry_has_expiry(e)) {
+		if (!due_reserve(t, at->index))
 			return false;
-		uint64_t at = random64() % total;
-		for (unsigned i = 0; i <= s->mask; i++) {
-			struct shard *sh = &s->shards[i];
-			struct table *t = published(sh, op->db);
-			uint64_t n = t ? relaxed(&t->count) : 0;
-			if (at >= n) {
-				at -= n;
-				continue;
-			}
-			step_lock(op, sh);
-			t = shard_table(sh, op->db);
-			bool found = false;
-			while (t && t->count && !found) {
-				struct bucket *b = table_bucket(t, random64() % t->buckets);
-				unsigned slot = (unsigned)(random64() % (2 * BUCKET_SLOTS)), k;
-				for (k = bucket_count(b); slot >= k && (b = bucket_next(b)); k = bucket_count(b))
-					slot -= k;
-				if (!b || slot >= bucket_count(b))
-					continue;
-				struct entry *e = bucket_entry(b, slot);
-				if (entry_expiry(e) <= op->now_ms)
-					break;
-				*len = entry_key_len(e);
-				*buf = malloc(*len + 1);
-				if (*buf)
-					memcpy(*buf, entry_key(e), *len);
-				found = *buf;
-			}
-			step_unlock(op, sh);
-			if (found)
-				return true;
-			break;
-		}
+		due_note(t, at->index, entry_expiry(e));
+		shard_note_due(s, sh, entry_expiry(e));
 	}
-	return false;
+	if (entry_has_expiry(e) != entry_has_expiry(old))
+		TABLE_PUBLISH(t->volatile_keys, t->volatile_keys + (entry_has_expiry(e) ? 1 : (uint64_t)-1));
+	set_parity(e, t);
+	table_set(at, e);
+	return true;
 }
 
-static void drop_table(void *t)
+bool keyspace_put(struct store_op *op, const struct store_key *key, struct entry *e, bool lazy)
 {
-	table_unref(t);
+	struct store *s = op->store;
+	struct shard *sh = shard_of(s, key->hash);
+	struct table *t = shard_table_make(s, sh, op->db);
+	if (!t)
+		return false;
+	struct slot at;
+	struct entry *old = table_find(t, key, &at);
+	if (!old)
+		return insert(op, sh, t, key->hash, e);
+	keyspace_before_write(s, t, key, old);
+	if (!keyspace_swap_entry(s, sh, t, &at, old, e))
+		return false;
+	keyspace_drop(s, old, lazy);
+	return true;
 }
 
-uint64_t store_flush(struct store *s, int db, bool background)
+bool keyspace_insert(struct store_op *op, struct shard *sh, struct table *t, uint64_t hash, struct entry *e)
 {
-	uint64_t n = 0;
-	for (unsigned i = 0; i <= s->mask; i++) {
-		for (unsigned d = db < 0 ? 0 : (unsigned)db; d < (db < 0 ? s->o.dbs : (unsigned)db + 1); d++) {
-			struct table *t = shard_table(&s->shards[i], d);
-			if (!t)
-				continue;
-			n += t->count;
-			if (d)
-				s->shards[i].db[d] = NULL;
-			else
-				s->shards[i].first = NULL;
-			if (background)
-				reaper_give(s, drop_table, t);
-			else
-				table_unref(t);
-		}
+	return insert(op, sh, t, hash, e);
+}
+
+void keyspace_expire(struct store_op *op, struct shard *sh, struct table *t, const struct slot *at, struct entry *e,
+                     const struct store_key *key)
+{
+	struct store *s = op->store;
+	if (s->hooks.removed)
+		s->hooks.removed(s->hooks_ctx, op, STORE_EXPIRED, key, e);
+	keyspace_before_write(s, t, key, e);
+	detach(s, sh, op->db, t, at);
+	TABLE_PUBLISH(sh->expired, sh->expired + 1);
+	keyspace_drop(s, e, true);
+}
+
+static __attribute__((noinline)) struct entry *expired(struct store_op *op, struct shard *sh, struct table *t,
+                                                       const struct store_key *key, struct slot *at, struct entry *e)
+{
+	if (!op->keep_expired)
+		keyspace_expire(op, sh, t, at, e, key);
+	return NULL;
+}
+
+struct entry *keyspace_live(struct store_op *op, struct shard *sh, struct table *t, const struct store_key *key,
+                            struct slot *at)
+{
+	struct entry *e = t ? table_find(t, key, at) : NULL;
+	if (e && __builtin_expect(entry_expired(op, e), 0))
+		return expired(op, sh, t, key, at, e);
+	return e;
+}
+
+/* ------------------------------------------------------------------ public */
+
+struct entry *store_find(struct store_op *op, const struct store_key *key, unsigned flags)
+{
+	struct shard *sh = shard_of(op->store, key->hash);
+	struct table *t = shard_table(sh, op->db);
+	struct slot at;
+	struct entry *e = t ? table_find(t, key, &at) : NULL;
+	if (!e)
+		return NULL;
+	if (entry_has_expiry(e) && __builtin_expect(entry_expired(op, e), 0))
+		return expired(op, sh, t, key, &at, e);
+	if (flags & STORE_WRITE)
+		keyspace_before_write(op->store, t, key, e);
+	if (!(flags & STORE_PEEK))
+		entry_touch(op, e);
+	return e;
+}
+
+bool store_exists(struct store_op *op, const struct store_key *key)
+{
+	return store_find(op, key, STORE_PEEK) != NULL;
+}
+
+static struct entry *aggregate_entry(struct store_op *op, const struct store_key *key, enum store_type_id type,
+                                     unsigned encoding, void *value, int64_t expire_ms)
+{
+	struct entry_plan plan = { .key = key->ptr, .key_len = key->len, .expire_ms = expire_ms,
+		                   .kind = (uint8_t)(type | encoding << 4) };
+	struct entry *e = entry_new(&plan);
+	if (e) {
+		entry_put_payload(e, value);
+		entry_init_access(op, e);
 	}
+	return e;
+}
+
+struct entry *store_add(struct store_op *op, const struct store_key *key, enum store_type_id type, unsigned encoding,
+                        void *take_value)
+{
+	struct entry *e = aggregate_entry(op, key, type, encoding, take_value, STORE_NO_EXPIRY);
+	if (e && !keyspace_put(op, key, e, true)) {
+		entry_free_shell(e);
+		return NULL;
+	}
+	return e;
+}
+
+struct entry *store_replace(struct store_op *op, const struct store_key *key, enum store_type_id type,
+                            unsigned encoding, void *take_value, int64_t expire_ms)
+{
+	struct shard *sh = shard_of(op->store, key->hash);
+	struct slot at;
+	const struct entry *old = keyspace_live(op, sh, shard_table(sh, op->db), key, &at);
+	if (expire_ms == STORE_KEEP_EXPIRY)
+		expire_ms = old ? entry_expiry(old) : STORE_NO_EXPIRY;
+	struct entry *e = aggregate_entry(op, key, type, encoding, take_value, expire_ms);
+	if (e && !keyspace_put(op, key, e, true)) {
+		entry_free_shell(e);
+		return NULL;
+	}
+	return e;
+}
+
+bool store_delete(struct store_op *op, const struct store_key *key, bool lazy)
+{
+	struct store *s = op->store;
+	struct shard *sh = shard_of(s, key->hash);
+	struct table *t = shard_table(sh, op->db);
+	struct slot at;
+	struct entry *e = keyspace_live(op, sh, t, key, &at);
+	if (!e)
+		return false;
+	keyspace_before_write(s, t, key, e);
+	detach(s, sh, op->db, t, &at);
+	keyspace_drop(s, e, lazy);
+	return true;
+}
+
+/* A second entry for the same value: string bytes are copied, a blob or an aggregate is shared until one of them goes. */
+static struct entry *rebuild(const struct entry *e, const char *key, size_t key_len, int64_t expire_ms)
+{
+	struct entry_plan plan = { .key = key, .key_len = key_len, .expire_ms = expire_ms, .kind = e->kind,
+		                   .flags = e->flags & (ENTRY_EMBEDDED | ENTRY_RAW | ENTRY_BLOB), .val_len = e->val_len };
+	struct entry *n = entry_new(&plan);
+	if (!n)
+		return NULL;
+	memcpy(n->access, e->access, sizeof n->access);
+	if (e->flags & ENTRY_EMBEDDED)
+		memcpy(entry_bytes(n), entry_bytes(e), e->val_len);
+	else
+		memcpy(entry_payload_(n), entry_payload_(e), 8);
 	return n;
 }
 
-int store_swap(struct store *s, unsigned a, unsigned b)
+/* Add, change or remove the expiry within the allocation. */
+static bool expiry_in_place(struct entry *e, int64_t expire_ms)
 {
-	if (a >= s->o.dbs || b >= s->o.dbs)
-		return -EINVAL;
-	for (unsigned i = 0; i <= s->mask; i++) {
-		struct shard *sh = &s->shards[i];
-		struct table *ta = shard_table(sh, a), *tb = shard_table(sh, b);
-		if (a)
-			sh->db[a] = tb;
-		else
-			sh->first = tb;
-		if (b)
-			sh->db[b] = ta;
-		else
-			sh->first = ta;
-	}
-	return 0;
+	bool had = entry_has_expiry(e), wants = expire_ms != STORE_NO_EXPIRY;
+	size_t size = entry_size(e), room = entry_room(e);
+	size_t new_size = size - (had ? 8 : 0) + (wants ? 8 : 0);
+	if (new_size > room || (!(e->flags & ENTRY_RAW) && mem_class_(new_size) != room))
+		return false;
+	char *v = entry_var_(e);
+	if (wants && !had)
+		memmove(v + 8, v, size - sizeof *e);
+	else if (had && !wants)
+		memmove(v, v + 8, size - sizeof *e - 8);
+	if (wants)
+		memcpy(v, &expire_ms, 8);
+	e->flags = (uint8_t)((e->flags & ~ENTRY_EXPIRY) | (wants ? ENTRY_EXPIRY : 0));
+	return true;
 }
 
-void store_expect(struct store *s, unsigned db, uint64_t n)
-{
-	(void)s, (void)db, (void)n;
-}
-
-void reaper_give(struct store *s, void (*fn)(void *), void *arg)
-{
-	fn(arg);
-	atomic_fetch_add(&s->lazyfreed, 1);
-}
-
-void store_reaper_drain(struct store *s)
-{
-	(void)s;
-}
-
-int64_t store_average_ttl_ms(struct store_op *op)
-{
-	(void)op;
-	return 0;
-}
-
-static int64_t mono_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-/* Remove what is due in one bucket and find its next expiry. */
-static int64_t expire_bucket(struct store_op *op, struct table *t, uint64_t index, uint64_t *removed)
-{
-	int64_t next = INT64_MAX;
-	struct table_pos pos = { .index = index, .head = table_bucket(t, index) };
-restart:
-	next = INT64_MAX;
-	for (struct bucket *b = pos.head; b; b = bucket_next(b)) {
-		for (unsigned i = 0; i < bucket_count(b); i++) {
-			struct entry *e = bucket_entry(b, i);
-			int64_t when = entry_expiry(e);
-			if (when > op->now_ms) {
-				next = when < next ? when : next;
-				continue;
-			}
-			struct store_key key = store_key(op->store, entry_key(e), entry_key_len(e));
-			if (op->store->o.hooks.removed)
-				op->store->o.hooks.removed(op->store->o.hooks_ctx, op, STORE_EXPIRED, &key, e);
-			pos.bucket = b;
-			pos.slot = i;
-			remove_pos(op, t, &pos, e, true);
-			(*removed)++;
-			goto restart;
-		}
-	}
-	return next;
-}
-
-static bool expire_table(struct store_op *op, struct table *t, uint64_t *removed, int64_t deadline)
-{
-	int64_t next = INT64_MAX;
-	for (uint64_t i = 0; i < t->buckets; i++) {
-		unsigned k = segment_of(i);
-		if (!t->due[k])
-			continue;
-		int64_t *d = &t->due[k][i - segment_base(k)];
-		if (*d <= op->now_ms) {
-			*d = expire_bucket(op, t, i, removed);
-			if (mono_us() > deadline)
-				return true;
-		}
-		next = *d < next ? *d : next;
-	}
-	t->next_due = next;
-	return false;
-}
-
-struct store_tick_result store_tick(struct store_op *op, unsigned loop, int64_t budget_us, bool expire)
+struct entry *store_set_expiry(struct store_op *op, const struct store_key *key, struct entry *e, int64_t expire_ms)
 {
 	struct store *s = op->store;
-	struct store_tick_result r = { .next_due_ms = INT64_MAX };
-	int64_t deadline = mono_us() + budget_us;
-	unsigned db = op->db;
-	for (unsigned i = loop; i <= s->mask && !r.more; i += s->o.loops) {
-		struct shard *sh = &s->shards[i];
-		step_lock(op, sh);
-		for (unsigned d = 0; d < s->o.dbs && !r.more; d++) {
-			struct table *t = shard_table(sh, d);
-			if (!t)
-				continue;
-			op->db = d;
-			if (expire && t->next_due <= op->now_ms)
-				r.more = expire_table(op, t, &r.expired, deadline);
-			for (int k = 0; k < 16 && table_shrink(t, s); k++)
-				;
-			r.next_due_ms = t->next_due < r.next_due_ms ? t->next_due : r.next_due_ms;
+	struct shard *sh = shard_of(s, key->hash);
+	struct table *t = shard_table(sh, op->db);
+	bool had = entry_has_expiry(e), wants = expire_ms != STORE_NO_EXPIRY;
+	if (!had && !wants)
+		return e;
+	struct slot at;
+	table_locate(t, key->hash, e, &at);
+	if (wants && !due_reserve(t, at.index))
+		return NULL;
+	keyspace_before_write(s, t, key, e);
+	if (!expiry_in_place(e, expire_ms)) {
+		struct entry *n = rebuild(e, entry_key(e), entry_key_len(e), expire_ms);
+		if (!n)
+			return NULL;
+		keyspace_swap_entry(s, sh, t, &at, e, n);
+		entry_free_shell(e);
+		return n;
+	}
+	if (had != wants)
+		TABLE_PUBLISH(t->volatile_keys, t->volatile_keys + (wants ? 1 : (uint64_t)-1));
+	if (wants) {
+		due_note(t, at.index, expire_ms);
+		shard_note_due(s, sh, expire_ms);
+	}
+	return e;
+}
+
+int store_copy(struct store_op *op, const struct store_key *from, const struct entry *e, unsigned to_db,
+               const struct store_key *to)
+{
+	(void)from;
+	struct entry *n = rebuild(e, to->ptr, to->len, entry_expiry(e));
+	if (!n)
+		return -ENOMEM;
+	if (n->flags & ENTRY_BLOB) {
+		blob_ref(entry_blob(n));
+	} else if (entry_type(e) != STORE_STRING) {
+		void *value = store_types[entry_type(e)]->dup(entry_encoding(e), entry_value(e));
+		if (!value) {
+			entry_free_shell(n);
+			return -ENOMEM;
 		}
-		step_unlock(op, sh);
+		entry_put_payload(n, value);
 	}
-	op->db = db;
-	atomic_fetch_add(&s->expired, r.expired);
-	return r;
+	struct store_op there = *op;
+	there.db = to_db;
+	entry_init_access(op, n);
+	if (keyspace_put(&there, to, n, true))
+		return 0;
+	entry_free(n);
+	return -ENOMEM;
 }
 
-void store_get_stats(struct store *s, struct store_stats *out)
+int store_move(struct store_op *op, const struct store_key *from, struct entry *e, unsigned to_db,
+               const struct store_key *to)
 {
-	*out = (struct store_stats){ .expired = atomic_load(&s->expired), .lazyfreed = atomic_load(&s->lazyfreed) };
-	for (unsigned d = 0; d < s->o.dbs; d++) {
-		out->keys += store_count(s, d);
-		out->volatile_keys += store_count_volatile(s, d);
+	struct store *s = op->store;
+	struct shard *sh = shard_of(s, from->hash);
+	struct table *t = shard_table(sh, op->db);
+	struct entry *n = rebuild(e, to->ptr, to->len, entry_expiry(e));
+	if (!n)
+		return -ENOMEM;
+	keyspace_before_write(s, t, from, e);
+	struct store_op there = *op;
+	there.db = to_db;
+	if (!keyspace_put(&there, to, n, true)) {
+		entry_free_shell(n);
+		return -ENOMEM;
 	}
+	struct slot at;
+	table_locate(t, from->hash, e, &at);
+	detach(s, sh, op->db, t, &at);
+	entry_free_shell(e);
+	return 0;
 }
-
-void snapshot_preimage(struct store_op *op, struct table *t, struct entry *e)
-{
-	(void)op;
-	e->flags = (uint8_t)((e->flags & ~ENTRY_PARITY) | (t->parity ? ENTRY_PARITY : 0));
-}
-
-const struct store_type *const store_types[STORE_TYPES];

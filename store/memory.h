@@ -12,6 +12,8 @@
 
 void *mem_alloc(size_t n);
 void *mem_calloc(size_t n);
+/* Aligned to a cache line. */
+void *mem_alloc_aligned(size_t n);
 void *mem_realloc(void *p, size_t n); /* NULL: p is unchanged */
 void mem_free(void *p);               /* NULL is welcome */
 /* Cheaper when the size passed to mem_alloc() is known. */

@@ -1,42 +1,77 @@
-/* shard: opening, locks, finding, setting and deleting keys. */
-#include <errno.h>
-#include <linux/futex.h>
-#include <stdlib.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+/* Opening, keys, databases: what concerns the store as a whole. */
+#include "store/shard.h"
 
-#include "store/impl/siphash.h"
-#include "store/internal.h"
-#include "store/number.h"
+#include <errno.h>
+#include <sys/random.h>
+
+#include "store/memory.h"
+
+_Static_assert(sizeof(struct shard) == 128, "a shard is two cache lines");
+_Static_assert(offsetof(struct shard, first) + offsetof(struct table, overflow) == 64, "what is hot shares the lock's line");
+
+/* ------------------------------------------------------------------ opening */
 
 void store_options_init(struct store_options *o)
 {
 	*o = (struct store_options){ .size = sizeof *o, .shards = 1024, .dbs = 16, .loops = 1 };
-	if (getrandom(o->hash_secret, sizeof o->hash_secret, 0) != (ssize_t)sizeof o->hash_secret)
-		memcpy(o->hash_secret, &o, sizeof(void *));
+	size_t n = 0;
+	while (n < sizeof o->hash_secret) {
+		ssize_t got = getrandom(o->hash_secret + n, sizeof o->hash_secret - n, 0);
+		if (got > 0)
+			n += (size_t)got;
+		else if (errno != EINTR)
+			break;
+	}
+}
+
+static bool options_sound(const struct store_options *o)
+{
+	return o->size == sizeof *o && o->shards >= 1 && o->shards <= STORE_MAX_SHARDS &&
+	       (o->shards & (o->shards - 1)) == 0 && o->dbs >= 1 && o->dbs <= 1u << 24 && o->loops >= 1 &&
+	       o->loops <= STORE_MAX_SHARDS;
+}
+
+static void store_free(struct store *s)
+{
+	reaper_free(s->reaper);
+	mem_free(s->shard);
+	mem_free(s->due);
+	mem_free(s->filled);
+	mem_free(s->tick_from);
+	mem_free(s);
 }
 
 struct store *store_open(const struct store_options *o, int *err)
 {
 	*err = -EINVAL;
-	if (!o->shards || o->shards > STORE_MAX_SHARDS || (o->shards & (o->shards - 1)) || !o->dbs)
+	if (!options_sound(o))
 		return NULL;
 	*err = -ENOMEM;
-	struct store *s = calloc(1, sizeof *s);
+	struct store *s = mem_alloc_aligned(sizeof *s);
 	if (!s)
 		return NULL;
-	s->o = *o;
+	memset(s, 0, sizeof *s);
+	s->cluster = o->cluster;
+	s->shards = o->shards;
+	s->dbs = o->dbs;
+	s->loops = o->loops;
+	s->shard_shift = (uint8_t)(12 - __builtin_ctz(o->shards));
+	s->filled_words = (o->shards + 63) / 64;
+	s->hooks = o->hooks;
+	s->hooks_ctx = o->hooks_ctx;
 	memcpy(s->secret, o->hash_secret, sizeof s->secret);
-	s->mask = o->shards - 1;
-	s->shards = aligned_alloc(64, o->shards * sizeof *s->shards);
-	if (!s->shards)
+	s->shard = mem_alloc_aligned(o->shards * sizeof *s->shard);
+	s->due = mem_alloc_aligned((o->shards + 7) / 8 * 8 * sizeof *s->due);
+	s->filled = mem_calloc((size_t)o->dbs * s->filled_words * sizeof *s->filled);
+	s->tick_from = mem_calloc(o->loops * sizeof *s->tick_from);
+	s->reaper = reaper_new();
+	if (!s->shard || !s->due || !s->filled || !s->tick_from || !s->reaper) {
+		store_free(s);
 		return NULL;
-	memset(s->shards, 0, o->shards * sizeof *s->shards);
-	for (unsigned i = 0; i < o->shards; i++) {
-		if (o->dbs > 1 && !(s->shards[i].db = calloc(o->dbs, sizeof(struct table *))))
-			return NULL;
 	}
+	memset(s->shard, 0, o->shards * sizeof *s->shard);
+	for (unsigned i = 0; i < o->shards; i++)
+		s->due[i] = TABLE_DUE_NONE;
 	*err = 0;
 	return s;
 }
@@ -45,13 +80,18 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	for (unsigned i = 0; i <= s->mask; i++) {
-		for (unsigned d = 0; d < s->o.dbs; d++)
-			table_unref(shard_table(&s->shards[i], d));
-		free(s->shards[i].db);
+	snapshot_close(s);
+	for (unsigned i = 0; i < s->shards; i++) {
+		struct shard *sh = &s->shard[i];
+		table_free_all(&sh->first);
+		for (unsigned db = 1; sh->more && db < s->dbs; db++) {
+			if (sh->more[db - 1])
+				table_free_all(sh->more[db - 1]);
+			mem_free(sh->more[db - 1]);
+		}
+		mem_free(sh->more);
 	}
-	free(s->shards);
-	free(s);
+	store_free(s);
 }
 
 void store_set_single(struct store *s, bool single)
@@ -61,491 +101,206 @@ void store_set_single(struct store *s, bool single)
 
 unsigned store_dbs(const struct store *s)
 {
-	return s->o.dbs;
+	return s->dbs;
 }
 
 unsigned store_shards(const struct store *s)
 {
-	return s->o.shards;
-}
-
-uint64_t hash_bytes(const struct store *s, const void *p, size_t n)
-{
-	return siphash(s->secret, p, n);
-}
-
-struct store_key store_key(const struct store *s, const void *ptr, size_t len)
-{
-	return (struct store_key){ ptr, len, hash_bytes(s, ptr, len) };
-}
-
-unsigned store_shard_of(const struct store *s, uint64_t hash)
-{
-	return (unsigned)(hash >> 52) & s->mask;
-}
-
-struct table *shard_make_table(struct shard *sh, unsigned db)
-{
-	struct table *t = table_new();
-	if (!t)
-		return NULL;
-	t->parity = sh->parity;
-	if (db)
-		sh->db[db] = t;
-	else
-		sh->first = t;
-	return t;
-}
-
-/* ------------------------------------------------------------------ locks */
-
-#define SPINS 100
-
-static void lock_slow(struct store *s, struct shard *sh)
-{
-	for (int i = 0; i < SPINS; i++) {
-		unsigned expect = 0;
-		if (atomic_load_explicit(&sh->lock, memory_order_relaxed) == 0 &&
-		    atomic_compare_exchange_weak_explicit(&sh->lock, &expect, 1, memory_order_acquire, memory_order_relaxed))
-			return;
-		__builtin_ia32_pause();
-	}
-	if (s->o.hooks.wait_out)
-		s->o.hooks.wait_out(s->o.hooks_ctx);
-	while (atomic_exchange_explicit(&sh->lock, 2, memory_order_acquire) != 0)
-		syscall(SYS_futex, &sh->lock, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
-	if (s->o.hooks.wait_in)
-		s->o.hooks.wait_in(s->o.hooks_ctx);
-}
-
-void lock_shard(struct store *s, struct shard *sh)
-{
-	if (s->single)
-		return;
-	unsigned expect = 0;
-	if (!atomic_compare_exchange_strong_explicit(&sh->lock, &expect, 1, memory_order_acquire, memory_order_relaxed))
-		lock_slow(s, sh);
-}
-
-void unlock_shard(struct store *s, struct shard *sh)
-{
-	if (s->single)
-		return;
-	if (atomic_exchange_explicit(&sh->lock, 0, memory_order_release) == 2)
-		syscall(SYS_futex, &sh->lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
-void store_lock(struct store *s, uint64_t hash)
-{
-	lock_shard(s, shard_at(s, hash));
-}
-
-bool store_trylock(struct store *s, uint64_t hash)
-{
-	unsigned expect = 0;
-	return s->single || atomic_compare_exchange_strong_explicit(&shard_at(s, hash)->lock, &expect, 1,
-	                                                            memory_order_acquire, memory_order_relaxed);
-}
-
-void store_unlock(struct store *s, uint64_t hash)
-{
-	unlock_shard(s, shard_at(s, hash));
-}
-
-void store_lockset_init(struct store_lockset *ls)
-{
-	ls->n = 0;
-	ls->cap = STORE_LOCKSET_INLINE;
-	ls->locked = false;
-	ls->shards = ls->inline_;
-}
-
-bool store_lockset_add(struct store *s, struct store_lockset *ls, uint64_t hash)
-{
-	if (ls->n == ls->cap) {
-		unsigned cap = ls->cap * 2;
-		uint16_t *v = mem_alloc(cap * sizeof *v);
-		if (!v)
-			return false;
-		memcpy(v, ls->shards, ls->n * sizeof *v);
-		if (ls->shards != ls->inline_)
-			mem_free(ls->shards);
-		ls->shards = v;
-		ls->cap = cap;
-	}
-	ls->shards[ls->n++] = (uint16_t)store_shard_of(s, hash);
-	return true;
-}
-
-static int by_number(const void *a, const void *b)
-{
-	return *(const uint16_t *)a - *(const uint16_t *)b;
-}
-
-void store_lockset_lock(struct store *s, struct store_lockset *ls)
-{
-	qsort(ls->shards, ls->n, sizeof *ls->shards, by_number);
-	unsigned n = 0;
-	for (unsigned i = 0; i < ls->n; i++) {
-		if (i == 0 || ls->shards[i] != ls->shards[i - 1])
-			ls->shards[n++] = ls->shards[i];
-	}
-	ls->n = n;
-	for (unsigned i = 0; i < n; i++)
-		lock_shard(s, &s->shards[ls->shards[i]]);
-	ls->locked = true;
-}
-
-void store_lockset_unlock(struct store *s, struct store_lockset *ls)
-{
-	for (unsigned i = ls->n; i-- > 0;)
-		unlock_shard(s, &s->shards[ls->shards[i]]);
-	ls->locked = false;
-}
-
-void store_lockset_clear(struct store_lockset *ls)
-{
-	if (ls->shards != ls->inline_)
-		mem_free(ls->shards);
-}
-
-void store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
-{
-	struct shard *sh = shard_at(s, hash);
-	if (stage == 0) {
-		__builtin_prefetch(sh, 1);
-		return;
-	}
-	if (!store_trylock(s, hash))
-		return;
-	struct table *t = shard_table(sh, db);
-	if (t) {
-		struct bucket *b = table_bucket(t, table_index(t, hash));
-		if (stage == 1) {
-			__builtin_prefetch(b, 1);
-		} else {
-			for (unsigned i = 0; i < bucket_count(b); i++) {
-				if (b->tag[i] != hash_tag(hash))
-					continue;
-				__builtin_prefetch(bucket_entry(b, i), 1);
-				__builtin_prefetch((char *)bucket_entry(b, i) + 64, 1);
-			}
-		}
-	}
-	store_unlock(s, hash);
+	return s->shards;
 }
 
 /* ------------------------------------------------------------------ keys */
 
-void remove_pos(struct store_op *op, struct table *t, struct table_pos *pos, struct entry *e, bool lazy)
+struct store_key store_key(const struct store *s, const void *ptr, size_t len)
 {
-	before_change(op, t, e);
-	table_remove(t, pos);
-	entry_dispose(op->store, e, lazy);
+	uint64_t hash = hash_bytes(s->secret, ptr, len);
+	/* The slot's 14 bits over 12 bits of shard: keys of one slot always meet in one shard. */
+	if (__builtin_expect(s->cluster, 0))
+		hash = (hash & ~((uint64_t)0xfff << 52)) | (uint64_t)(hash_slot(ptr, len) >> 2) << 52;
+	return (struct store_key){ ptr, len, hash };
 }
 
-static bool expired(const struct store_op *op, const struct entry *e)
+unsigned store_shard_of(const struct store *s, uint64_t hash)
 {
-	return entry_has_expiry(e) && entry_expiry(e) <= op->now_ms && !op->show_expired;
+	return (unsigned)(hash >> 52 >> s->shard_shift);
 }
 
-struct entry *find_pos(struct store_op *op, const struct store_key *key, unsigned flags, struct table **tp,
-                       struct table_pos *pos)
+void store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
 {
-	struct table *t = *tp = shard_table(shard_at(op->store, key->hash), op->db);
-	if (!t || !table_find(t, key->hash, key->ptr, key->len, pos))
+	struct shard *sh = shard_of(s, hash);
+	if (stage == 0) {
+#ifdef __x86_64__
+		__asm__ volatile("prefetchw %0" : : "m"(*sh));
+#else
+		__builtin_prefetch(sh, 1);
+#endif
+		return;
+	}
+	if (!shard_trylock(s, sh))
+		return;
+	const struct table *t = shard_table(sh, db);
+	if (t && t->dir) {
+		const struct bucket *b = table_bucket(t, table_index(t, hash));
+		unsigned hits = stage == 1 ? 0 : bucket_match(b, hash_tag(hash));
+		if (stage == 1)
+			__builtin_prefetch(b);
+		for (; hits; hits &= hits - 1) {
+			const char *e = bucket_ptr(b, (unsigned)__builtin_ctz(hits));
+			__builtin_prefetch(e);
+			__builtin_prefetch(e + 64);
+		}
+	}
+	shard_unlock(s, sh);
+}
+
+/* ------------------------------------------------------------------ tables */
+
+/* The header of a database's table, made if missing. */
+static struct table *shard_header(const struct store *s, struct shard *sh, unsigned db)
+{
+	if (db == 0)
+		return &sh->first;
+	if (db >= s->dbs)
 		return NULL;
-	struct entry *e = bucket_entry(pos->bucket, pos->slot);
-	if (__builtin_expect(expired(op, e), 0)) {
-		if (op->keep_expired)
+	if (!sh->more) {
+		struct table **more = mem_calloc((s->dbs - 1) * sizeof *more);
+		if (!more)
 			return NULL;
-		if (op->store->o.hooks.removed)
-			op->store->o.hooks.removed(op->store->o.hooks_ctx, op, STORE_EXPIRED, key, e);
-		remove_pos(op, t, pos, e, true);
-		atomic_fetch_add_explicit(&op->store->expired, 1, memory_order_relaxed);
-		return NULL;
+		__atomic_store_n(&sh->more, more, __ATOMIC_RELEASE);
 	}
-	if (flags & STORE_WRITE)
-		before_change(op, t, e);
-	return e;
-}
-
-struct entry *store_find(struct store_op *op, const struct store_key *key, unsigned flags)
-{
-	struct table *t;
-	struct table_pos pos;
-	struct entry *e = find_pos(op, key, flags, &t, &pos);
-	if (e && !(flags & STORE_PEEK) && !op->no_touch)
-		entry_touch(op, e);
-	return e;
-}
-
-bool store_exists(struct store_op *op, const struct store_key *key)
-{
-	return store_find(op, key, STORE_PEEK) != NULL;
-}
-
-/* Put e where the key is (old, freed) or belongs (old NULL). */
-static struct entry *place(struct store_op *op, const struct store_key *key, struct table *t, struct table_pos *pos,
-                           struct entry *old, struct entry *e)
-{
-	if (!e)
-		return NULL;
-	if (!t && !(t = shard_make_table(shard_at(op->store, key->hash), op->db))) {
-		mem_free(e);
-		return NULL;
-	}
-	e->flags = (uint8_t)((e->flags & ~ENTRY_PARITY) | (t->parity ? ENTRY_PARITY : 0));
-	entry_touch_new(op, e);
-	if (!old) {
-		if (table_insert(t, op->store, key->hash, e))
-			return e;
-		mem_free(e);
-		return NULL;
-	}
-	table_volatile_add(t, entry_has_expiry(e) - entry_has_expiry(old));
-	if (entry_has_expiry(e))
-		table_note_expiry(t, pos->index, entry_expiry(e));
-	table_replace(pos, e);
-	return e;
-}
-
-static bool parse_int(const void *val, size_t len, int64_t *v)
-{
-	return len <= 20 && number_parse(val, len, v);
-}
-
-/* A string entry of any encoding. */
-static struct entry *string_entry(const struct store_key *key, const void *val, size_t len, int64_t expiry)
-{
-	int64_t v;
-	if (parse_int(val, len, &v))
-		return entry_new(key, STORE_STRING, STRING_INT, 0, expiry, &v, 8);
-	if (len < STORE_BLOB_MIN)
-		return entry_new(key, STORE_STRING, len <= 44 ? STRING_EMBSTR : STRING_RAW, ENTRY_EMBEDDED, expiry, val, len);
-	char *bytes;
-	struct blob *b = blob_new(len, &bytes);
-	if (!b)
-		return NULL;
-	memcpy(bytes, val, len);
-	struct entry *e = entry_new(key, STORE_STRING, STRING_RAW, ENTRY_BLOB, expiry, &b, 8);
-	if (!e)
-		blob_unref(b);
-	return e;
-}
-
-/* Overwrite in place: same allocation, same expiry state. */
-static bool overwrite(struct entry *e, const void *val, size_t len, int64_t expiry)
-{
-	int64_t v;
-	if (!(e->flags & ENTRY_EMBEDDED) || entry_has_expiry(e) != (expiry != STORE_NO_EXPIRY) || len >= STORE_BLOB_MIN ||
-	    parse_int(val, len, &v))
-		return false;
-	size_t base = entry_size(e) - e->val_len;
-	if (mem_class(base + len) != mem_class(base + e->val_len))
-		return false;
-	memcpy((char *)(uintptr_t)entry_key(e) + entry_key_len(e), val, len);
-	e->val_len = (uint16_t)len;
-	e->kind = (uint8_t)(STORE_STRING | (len <= 44 ? STRING_EMBSTR : STRING_RAW) << 4);
-	e->flags &= (uint8_t)~ENTRY_RAW;
-	if (expiry != STORE_NO_EXPIRY)
-		memcpy(entry_var_(e), &expiry, 8);
-	return true;
-}
-
-struct entry *store_set_string(struct store_op *op, const struct store_key *key, const void *val, size_t len,
-                               int64_t expire_ms)
-{
-	struct table *t;
-	struct table_pos pos;
-	struct entry *old = find_pos(op, key, STORE_WRITE, &t, &pos);
-	if (expire_ms == STORE_KEEP_EXPIRY)
-		expire_ms = old ? entry_expiry(old) : STORE_NO_EXPIRY;
-	if (old && entry_type(old) == STORE_STRING && overwrite(old, val, len, expire_ms)) {
-		if (expire_ms != STORE_NO_EXPIRY)
-			table_note_expiry(t, pos.index, expire_ms);
-		entry_touch(op, old);
-		return old;
-	}
-	struct entry *e = place(op, key, t, &pos, old, string_entry(key, val, len, expire_ms));
-	if (e && old)
-		entry_dispose(op->store, old, true);
-	return e;
-}
-
-struct entry *store_set_int(struct store_op *op, const struct store_key *key, int64_t val, int64_t expire_ms)
-{
-	struct table *t;
-	struct table_pos pos;
-	struct entry *old = find_pos(op, key, STORE_WRITE, &t, &pos);
-	if (expire_ms == STORE_KEEP_EXPIRY)
-		expire_ms = old ? entry_expiry(old) : STORE_NO_EXPIRY;
-	if (old && entry_type(old) == STORE_STRING && entry_encoding(old) == STRING_INT && entry_expiry(old) == expire_ms) {
-		memcpy(entry_payload_(old), &val, 8);
-		entry_touch(op, old);
-		return old;
-	}
-	struct entry *e = place(op, key, t, &pos, old, entry_new(key, STORE_STRING, STRING_INT, 0, expire_ms, &val, 8));
-	if (e && old)
-		entry_dispose(op->store, old, true);
-	return e;
-}
-
-struct entry *store_string_grow(struct store_op *op, const struct store_key *key, struct entry *e, size_t len,
-                                char **bytes)
-{
-	struct table *t;
-	struct table_pos pos;
-	struct entry *old = find_pos(op, key, STORE_WRITE, &t, &pos), *fresh;
-	char buf[24];
-	size_t n = 0;
-	(void)e;
-	const char *p = old ? entry_string(old, buf, &n) : "";
-	int64_t expiry = old ? entry_expiry(old) : STORE_NO_EXPIRY;
-	if (old && (old->flags & ENTRY_EMBEDDED) && len < STORE_BLOB_MIN &&
-	    mem_class(entry_size(old) - old->val_len + len) == mem_class(entry_size(old))) {
-		char *v = (char *)(uintptr_t)p;
-		if (len > n)
-			memset(v + n, 0, len - n);
-		old->val_len = (uint16_t)len;
-		old->kind = STORE_STRING | STRING_RAW << 4;
-		*bytes = v;
-		entry_touch(op, old);
-		return old;
-	}
-	char *mem = NULL;
-	struct blob *b = NULL;
-	if (len < STORE_BLOB_MIN) {
-		mem = mem_calloc(len + 1);
-		if (!mem)
+	if (!sh->more[db - 1]) {
+		struct table *t = mem_calloc(sizeof *t);
+		if (!t)
 			return NULL;
-		memcpy(mem, p, n < len ? n : len);
-		fresh = entry_new(key, STORE_STRING, STRING_RAW, ENTRY_EMBEDDED | ENTRY_RAW, expiry, mem, len);
-		mem_free(mem);
-	} else {
-		b = blob_new(len, &mem);
-		if (!b)
-			return NULL;
-		memcpy(mem, p, n < len ? n : len);
-		if (len > n)
-			memset(mem + n, 0, len - n);
-		fresh = entry_new(key, STORE_STRING, STRING_RAW, ENTRY_BLOB | ENTRY_RAW, expiry, &b, 8);
+		__atomic_store_n(&sh->more[db - 1], t, __ATOMIC_RELEASE);
 	}
-	fresh = place(op, key, t, &pos, old, fresh);
-	if (!fresh) {
-		blob_unref(b);
-		return NULL;
+	return sh->more[db - 1];
+}
+
+struct table *shard_table_make(struct store *s, struct shard *sh, unsigned db)
+{
+	struct table *t = shard_table(sh, db);
+	if (__builtin_expect(t && t->dir, 1))
+		return t;
+	t = shard_header(s, sh, db);
+	return t && table_init(t) ? t : NULL;
+}
+
+static uint64_t flush_table(struct store *s, struct shard *sh, unsigned db, bool background)
+{
+	struct table *t = shard_table(sh, db);
+	if (!t || !t->dir)
+		return 0;
+	uint64_t keys = t->keys;
+	if (!snapshot_take_table(s, sh, db, t) && !(background && keys && reaper_push_table(s->reaper, t)))
+		table_free_all(t);
+	memset(t, 0, sizeof *t);
+	shard_note_filled(s, sh, db, t);
+	return keys;
+}
+
+uint64_t store_flush(struct store *s, int db, bool background)
+{
+	uint64_t keys = 0;
+	for (unsigned i = 0; i < s->shards; i++) {
+		struct shard *sh = &s->shard[i];
+		unsigned dbs = sh->more ? s->dbs : 1;
+		for (unsigned d = db < 0 ? 0 : (unsigned)db; d < dbs && (db < 0 || d == (unsigned)db); d++)
+			keys += flush_table(s, sh, d, background);
 	}
-	if (old)
-		entry_dispose(op->store, old, true);
-	*bytes = (char *)(uintptr_t)entry_string(fresh, buf, &n);
-	return fresh;
+	return keys;
 }
 
-struct entry *store_add(struct store_op *op, const struct store_key *key, enum store_type_id type, unsigned encoding,
-                        void *take_value)
+int store_swap(struct store *s, unsigned a, unsigned b)
 {
-	struct table *t = shard_table(shard_at(op->store, key->hash), op->db);
-	return place(op, key, t, NULL, NULL, entry_new(key, type, encoding, 0, STORE_NO_EXPIRY, &take_value, 8));
+	if (a >= s->dbs || b >= s->dbs)
+		return -EINVAL;
+	if (a == b)
+		return 0;
+	for (unsigned i = 0; i < s->shards; i++) {
+		struct shard *sh = &s->shard[i];
+		if ((shard_table(sh, a) && shard_table(sh, a)->dir) || (shard_table(sh, b) && shard_table(sh, b)->dir)) {
+			if (!shard_header(s, sh, a) || !shard_header(s, sh, b))
+				return -ENOMEM;
+		}
+	}
+	for (unsigned i = 0; i < s->shards; i++) {
+		struct table *ta = shard_table(&s->shard[i], a), *tb = shard_table(&s->shard[i], b);
+		if (ta && tb) {
+			struct table t = *ta;
+			*ta = *tb;
+			*tb = t;
+		}
+	}
+	for (unsigned w = 0; w < s->filled_words; w++) {
+		uint64_t *wa = &s->filled[(size_t)a * s->filled_words + w], *wb = &s->filled[(size_t)b * s->filled_words + w];
+		uint64_t bits = *wa;
+		*wa = *wb;
+		*wb = bits;
+	}
+	snapshot_swapped(s, a, b);
+	return 0;
 }
 
-struct entry *store_replace(struct store_op *op, const struct store_key *key, enum store_type_id type,
-                            unsigned encoding, void *take_value, int64_t expire_ms)
+void store_expect(struct store *s, unsigned db, uint64_t n)
 {
-	struct table *t;
-	struct table_pos pos;
-	struct entry *old = find_pos(op, key, STORE_WRITE, &t, &pos);
-	if (expire_ms == STORE_KEEP_EXPIRY)
-		expire_ms = old ? entry_expiry(old) : STORE_NO_EXPIRY;
-	struct entry *e = place(op, key, t, &pos, old, entry_new(key, type, encoding, 0, expire_ms, &take_value, 8));
-	if (e && old)
-		entry_dispose(op->store, old, true);
-	return e;
+	uint64_t per_shard = n / s->shards / TABLE_LOAD;
+	for (unsigned i = 0; i < s->shards && per_shard; i++) {
+		struct table *t = shard_table_make(s, &s->shard[i], db);
+		while (t && t->nbuckets < per_shard && table_grow(t, s))
+			;
+	}
 }
 
-bool store_delete(struct store_op *op, const struct store_key *key, bool lazy)
-{
-	struct table *t;
-	struct table_pos pos;
-	struct entry *e = find_pos(op, key, STORE_PEEK, &t, &pos);
-	if (e)
-		remove_pos(op, t, &pos, e, lazy);
-	return e;
-}
+/* ------------------------------------------------------------------ figures */
 
-/* The same key and value in another allocation; the old one is freed without its value. */
-static struct entry *reshape(const struct store_key *key, struct entry *e, int64_t expiry)
+uint64_t store_count(struct store *s, unsigned db)
 {
-	unsigned keep = e->flags & (ENTRY_EMBEDDED | ENTRY_RAW | ENTRY_BLOB | ENTRY_PARITY);
-	const void *val = e->flags & ENTRY_EMBEDDED ? (const void *)(entry_key(e) + entry_key_len(e)) : entry_payload_(e);
-	struct entry *n = entry_new(key, entry_type(e), entry_encoding(e), keep, expiry, val, e->val_len);
-	if (n)
-		memcpy(n->access, e->access, sizeof n->access);
+	uint64_t n = 0;
+	for (unsigned i = 0; i < s->shards; i++) {
+		const struct table *t = shard_table(&s->shard[i], db);
+		n += t ? TABLE_READ(t->keys) : 0;
+	}
 	return n;
 }
 
-struct entry *store_set_expiry(struct store_op *op, const struct store_key *key, struct entry *e, int64_t expire_ms)
+uint64_t store_count_volatile(struct store *s, unsigned db)
 {
-	struct table *t;
-	struct table_pos pos;
-	e = find_pos(op, key, STORE_WRITE, &t, &pos);
-	if (!e)
-		return NULL;
-	if (entry_has_expiry(e) == (expire_ms != STORE_NO_EXPIRY)) {
-		if (entry_has_expiry(e))
-			memcpy(entry_var_(e), &expire_ms, 8);
-	} else {
-		struct entry *n = reshape(key, e, expire_ms);
-		if (!n)
-			return NULL;
-		table_volatile_add(t, entry_has_expiry(n) - entry_has_expiry(e));
-		table_replace(&pos, n);
-		mem_free_sized(e, entry_size(e));
-		e = n;
+	uint64_t n = 0;
+	for (unsigned i = 0; i < s->shards; i++) {
+		const struct table *t = shard_table(&s->shard[i], db);
+		n += t ? TABLE_READ(t->volatile_keys) : 0;
 	}
-	if (expire_ms != STORE_NO_EXPIRY)
-		table_note_expiry(t, pos.index, expire_ms);
-	return e;
+	return n;
 }
 
-int store_copy(struct store_op *op, const struct store_key *from, const struct entry *e, unsigned to_db,
-               const struct store_key *to)
+static void add_table(struct store_stats *out, const struct table *t)
 {
-	struct store_op dst = *op;
-	struct entry *n;
-	(void)from;
-	dst.db = to_db;
-	struct table *t = shard_table(shard_at(op->store, to->hash), to_db);
-	const char *bytes;
-	size_t len;
-	entry_blob_ref(e, &bytes, &len); /* the copy's reference */
-	if (entry_type(e) != STORE_STRING) {
-		void *v = store_types[entry_type(e)]->dup(entry_encoding(e), entry_value(e));
-		n = v ? entry_new(to, entry_type(e), entry_encoding(e), 0, entry_expiry(e), &v, 8) : NULL;
-	} else {
-		n = reshape(to, (struct entry *)(uintptr_t)e, entry_expiry(e));
-	}
-	return place(&dst, to, t, NULL, NULL, n) ? 0 : -ENOMEM;
+	uint64_t buckets = t ? TABLE_READ(t->nbuckets) : 0;
+	if (!buckets)
+		return;
+	out->tables++;
+	out->buckets += buckets;
+	out->keys += TABLE_READ(t->keys);
+	out->volatile_keys += TABLE_READ(t->volatile_keys);
+	out->overflow_buckets += TABLE_READ(t->overflow);
 }
 
-int store_move(struct store_op *op, const struct store_key *from, struct entry *e, unsigned to_db,
-               const struct store_key *to)
+void store_get_stats(struct store *s, struct store_stats *out)
 {
-	struct store_op dst = *op;
-	struct table *t;
-	struct table_pos pos;
-	e = find_pos(op, from, STORE_WRITE, &t, &pos);
-	if (!e)
-		return -ENOENT;
-	dst.db = to_db;
-	struct entry *n = reshape(to, e, entry_expiry(e));
-	if (!n || !place(&dst, to, shard_table(shard_at(op->store, to->hash), to_db), NULL, NULL, n))
-		return -ENOMEM;
-	memcpy(n->access, e->access, sizeof n->access);
-	/* The table may be the same and have split: look again. */
-	if (table_find(t, from->hash, from->ptr, from->len, &pos)) {
-		table_remove(t, &pos);
-		mem_free_sized(e, entry_size(e));
+	memset(out, 0, sizeof *out);
+	for (unsigned i = 0; i < s->shards; i++) {
+		struct shard *sh = &s->shard[i];
+		out->expired += TABLE_READ(sh->expired);
+		unsigned dbs = __atomic_load_n(&sh->more, __ATOMIC_ACQUIRE) ? s->dbs : 1;
+		for (unsigned db = 0; db < dbs; db++)
+			add_table(out, shard_table(sh, db));
 	}
-	return 0;
+	out->stale_percent_x100 = TABLE_READ(s->stale_x100);
+	reaper_stats(s->reaper, &out->lazyfree_pending, &out->lazyfreed);
+}
+
+void store_reaper_drain(struct store *s)
+{
+	reaper_drain(s->reaper);
 }

@@ -61,6 +61,8 @@ struct store_hooks {
 	 * (for a safepoint) and refreshes the caller's clock. NULL: nothing to do. */
 	void (*wait_out)(void *ctx);
 	void (*wait_in)(void *ctx);
+	/* The monotonic clock that budgets are measured by; NULL: the system's. */
+	int64_t (*monotonic_us)(void *ctx);
 };
 
 enum store_access { STORE_ACCESS_LRU, STORE_ACCESS_LFU };
@@ -175,7 +177,6 @@ struct entry *store_replace(struct store_op *op, const struct store_key *key, en
 
 /* Delete a live key; true if it was there. lazy: free large values on the background thread. [locked] */
 bool store_delete(struct store_op *op, const struct store_key *key, bool lazy);
-/* Take the value out as a detached object and remove the key; the caller frees it with store_object_free(). */
 
 /* Set or remove (STORE_NO_EXPIRY) the expiry; returns the entry, which may have moved; NULL: -ENOMEM. [locked] */
 struct entry *store_set_expiry(struct store_op *op, const struct store_key *key, struct entry *e, int64_t expire_ms);
@@ -207,7 +208,7 @@ bool store_random_key(struct store_op *op, char **buf, size_t *len);
 
 /* Drop all keys of a database (or all, db < 0); with background, freed on the background thread. Returns keys dropped. [alone] */
 uint64_t store_flush(struct store *s, int db, bool background);
-/* 0 or -EINVAL. [alone] */
+/* 0, -EINVAL or -ENOMEM (nothing changed). [alone] */
 int store_swap(struct store *s, unsigned a, unsigned b);
 
 /* Pre-size for about n keys (loading, DEBUG POPULATE). [alone] */

@@ -1,342 +1,426 @@
-/* table: see table.h. */
 #include "store/table.h"
 
-#include <emmintrin.h>
-#include <stdlib.h>
+#include "store/entry_build.h"
+#include "store/memory.h"
+#include "store/shard.h"
 
-#include "store/internal.h"
+#define DIR_FIRST 8
 
-static inline void publish(uint64_t *counter, uint64_t v)
+static inline uint32_t floor_pow2(uint32_t n)
 {
-	__atomic_store_n(counter, v, __ATOMIC_RELAXED);
+	return 1u << (31 - __builtin_clz(n));
 }
 
-struct table *table_new(void)
-{
-	struct table *t = mem_calloc(sizeof *t);
-	if (!t)
-		return NULL;
-	t->refs = 1;
-	t->buckets = 1;
-	t->next_due = INT64_MAX;
-	t->segment[0] = mem_calloc(sizeof(struct bucket));
-	if (!t->segment[0]) {
-		mem_free(t);
-		return NULL;
-	}
-	return t;
-}
+/* ------------------------------------------------------------------ segments */
 
-static uint64_t segment_size(unsigned k)
+static bool dir_grow(struct table *t, unsigned seg)
 {
-	return k ? 1ull << (k - 1) : 1;
-}
-
-void table_unref(struct table *t)
-{
-	if (!t || __atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	for (uint64_t i = 0; i < t->buckets; i++) {
-		struct bucket *head = table_bucket(t, i), *b = head;
-		while (b) {
-			struct bucket *next = bucket_next(b);
-			for (unsigned k = 0; k < bucket_count(b); k++)
-				entry_free(bucket_entry(b, k));
-			if (b != head)
-				mem_free(b);
-			b = next;
-		}
-	}
-	for (unsigned k = 0; k < TABLE_SEGMENTS; k++) {
-		mem_free(t->segment[k]);
-		mem_free(t->due[k]);
-	}
-	mem_free(t);
-}
-
-/* Bits of the slots whose tag matches. */
-static inline unsigned match_tags(const struct bucket *b, uint8_t tag)
-{
-	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)b);
-	unsigned m = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8((char)tag)));
-	return m & ((1u << bucket_count(b)) - 1);
-}
-
-static inline bool key_equals(const struct entry *e, const void *key, size_t len)
-{
-	return entry_key_len(e) == len && memcmp(entry_key(e), key, len) == 0;
-}
-
-bool table_find(const struct table *t, uint64_t hash, const void *key, size_t len, struct table_pos *pos)
-{
-	pos->index = table_index(t, hash);
-	struct bucket *b = pos->head = table_bucket(t, pos->index);
-	uint8_t tag = hash_tag(hash);
-	do {
-		for (unsigned m = match_tags(b, tag); m; m &= m - 1) {
-			unsigned i = (unsigned)__builtin_ctz(m);
-			if (key_equals(bucket_entry(b, i), key, len)) {
-				pos->bucket = b;
-				pos->slot = i;
-				return true;
-			}
-		}
-		b = bucket_next(b);
-	} while (__builtin_expect(b != NULL, 0));
-	return false;
-}
-
-/* Put an entry into a chain, extending it by an overflow bucket where it is full. */
-static bool chain_add(struct table *t, struct bucket *b, uint8_t tag, struct entry *e)
-{
-	while (b->state & BUCKET_CHAINED)
-		b = bucket_next(b);
-	unsigned n = bucket_count(b);
-	if (n == BUCKET_SLOTS) {
-		struct bucket *o = mem_calloc(sizeof *o);
-		if (!o)
+	unsigned cap = t->dir_cap ? t->dir_cap : DIR_FIRST;
+	while (cap <= seg)
+		cap *= 2;
+	if (cap == t->dir_cap)
+		return true;
+	if (t->due) {
+		struct due_segment *due = mem_realloc(t->due, cap * sizeof *due);
+		if (!due)
 			return false;
-		o->tag[0] = b->tag[n - 1];
-		bucket_set(o, 0, bucket_entry(b, n - 1));
-		o->state = 1;
-		bucket_set(b, n - 1, o);
-		b->state = (uint8_t)((n - 1) | BUCKET_CHAINED);
-		t->overflow++;
-		b = o;
-		n = 1;
+		memset(due + t->dir_cap, 0, (cap - t->dir_cap) * sizeof *due);
+		t->due = due;
 	}
-	b->tag[n] = tag;
-	bucket_set(b, n, e);
-	b->state++;
+	struct bucket **dir = mem_realloc(t->dir, cap * sizeof(struct bucket *));
+	if (!dir)
+		return false;
+	memset(dir + t->dir_cap, 0, (cap - t->dir_cap) * sizeof(struct bucket *));
+	t->dir = dir;
+	t->dir_cap = (uint8_t)cap;
 	return true;
 }
 
-static bool add_segment(struct table *t, unsigned k)
+/* Only what is used gets touched: the fresh pages of a large segment cost nothing yet. */
+static bool segment_ensure(struct table *t, struct segment_pos p)
 {
-	if (!t->segment[k])
-		t->segment[k] = mem_alloc(segment_size(k) * sizeof(struct bucket));
-	if (t->segment[k] && t->volatiles && !t->due[k])
-		t->due[k] = mem_alloc(segment_size(k) * sizeof(int64_t));
-	return t->segment[k] && (!t->volatiles || t->due[k]);
+	if (p.seg >= t->dir_cap && !dir_grow(t, p.seg))
+		return false;
+	if (!t->dir[p.seg])
+		t->dir[p.seg] = mem_alloc_aligned(p.size * sizeof(struct bucket));
+	return t->dir[p.seg] != NULL;
 }
 
-static int64_t *due_of(const struct table *t, uint64_t index)
+static void segment_free(struct table *t, struct segment_pos p)
 {
-	unsigned k = segment_of(index);
-	return t->due[k] ? &t->due[k][index - segment_base(k)] : NULL;
-}
-
-/* Collect a chain's entries and empty it, giving its overflow buckets back. */
-static unsigned chain_take(struct table *t, struct bucket *head, struct entry **out, uint8_t *tags, unsigned max)
-{
-	unsigned n = 0;
-	struct bucket *b = head;
-	while (b) {
-		struct bucket *next = bucket_next(b);
-		for (unsigned i = 0; i < bucket_count(b) && n < max; i++) {
-			tags[n] = b->tag[i];
-			out[n++] = bucket_entry(b, i);
-		}
-		if (b != head) {
-			mem_free_sized(b, sizeof *b);
-			t->overflow--;
-		}
-		b = next;
+	mem_free(t->dir[p.seg]);
+	t->dir[p.seg] = NULL;
+	if (t->due && t->due[p.seg].at) {
+		mem_free(t->due[p.seg].at);
+		t->due[p.seg].at = NULL;
+		t->due[p.seg].min = TABLE_DUE_NONE;
 	}
-	head->state = 0;
-	return n;
 }
 
-static unsigned chain_length(const struct bucket *b)
+bool table_init(struct table *t)
+{
+	struct segment_pos first = segment_of(0);
+	if (!segment_ensure(t, first)) {
+		mem_free(t->dir);
+		t->dir = NULL;
+		t->dir_cap = 0;
+		return false;
+	}
+	t->dir[0]->meta = 0;
+	t->next_due = TABLE_DUE_NONE;
+	TABLE_PUBLISH(t->nbuckets, 1);
+	return true;
+}
+
+static void overflow_free(struct table *t, struct bucket *b)
+{
+	mem_free(b);
+	TABLE_PUBLISH(t->overflow, t->overflow - 1);
+}
+
+static struct bucket *overflow_new(struct table *t)
+{
+	struct bucket *b = mem_alloc_aligned(sizeof *b);
+	if (b) {
+		b->meta = 0;
+		TABLE_PUBLISH(t->overflow, t->overflow + 1);
+	}
+	return b;
+}
+
+void table_clear(struct table *t)
+{
+	if (!t->dir)
+		return;
+	for (uint32_t i = 0; i < t->nbuckets; i++) {
+		for (struct bucket *b = bucket_next(table_bucket(t, i)), *next; b; b = next) {
+			next = bucket_next(b);
+			overflow_free(t, b);
+		}
+	}
+	for (unsigned seg = 0; seg < t->dir_cap; seg++) {
+		mem_free(t->dir[seg]);
+		if (t->due)
+			mem_free(t->due[seg].at);
+	}
+	mem_free(t->due);
+	mem_free(t->dir);
+	uint8_t parity = t->parity;
+	memset(t, 0, sizeof *t);
+	t->parity = parity;
+}
+
+void table_free_all(struct table *t)
+{
+	for (uint32_t i = 0; i < t->nbuckets; i++) {
+		for (struct bucket *b = table_bucket(t, i); b; b = bucket_next(b)) {
+			for (unsigned j = 0; j < bucket_count(b); j++) {
+				if (j + 1 < bucket_count(b))
+					__builtin_prefetch(bucket_ptr(b, j + 1));
+				entry_free(bucket_ptr(b, j));
+			}
+		}
+	}
+	table_clear(t);
+}
+
+/* ------------------------------------------------------------------ chains */
+
+static inline void bucket_push(struct bucket *b, uint8_t tag, const void *e)
+{
+	unsigned n = bucket_count(b);
+	b->tag[n] = tag;
+	bucket_set_ptr(b, n, e);
+	b->meta++;
+}
+
+/* Put a spare bucket behind a full one; the ninth entry moves into it. */
+static void bucket_chain(struct bucket *b, struct bucket *spare)
+{
+	spare->meta = 0;
+	bucket_push(spare, b->tag[BUCKET_SLOTS - 1], bucket_ptr(b, BUCKET_SLOTS - 1));
+	bucket_set_ptr(b, BUCKET_SLOTS - 1, spare);
+	b->meta = (BUCKET_SLOTS - 1) | BUCKET_OVERFLOW;
+}
+
+void table_locate(const struct table *t, uint64_t hash, const struct entry *e, struct slot *at)
+{
+	at->index = table_index(t, hash);
+	for (struct bucket *b = table_bucket(t, at->index); b; b = bucket_next(b)) {
+		for (unsigned hits = bucket_match(b, hash_tag(hash)); hits; hits &= hits - 1) {
+			unsigned i = (unsigned)__builtin_ctz(hits);
+			if (bucket_ptr(b, i) == e) {
+				at->b = b;
+				at->i = i;
+				return;
+			}
+		}
+	}
+	__builtin_unreachable();
+}
+
+/* Append to a chain; *len its length after that. */
+static bool chain_append(struct table *t, struct bucket *b, uint8_t tag, struct entry *e, struct slot *at, unsigned *len)
+{
+	*len = 0;
+	for (struct bucket *next; (next = bucket_next(b)); b = next)
+		*len += BUCKET_SLOTS - 1;
+	if (bucket_count(b) == BUCKET_SLOTS) {
+		struct bucket *spare = overflow_new(t);
+		if (!spare)
+			return false;
+		bucket_chain(b, spare);
+		b = spare;
+		*len += BUCKET_SLOTS - 1;
+	}
+	at->b = b;
+	at->i = bucket_count(b);
+	bucket_push(b, tag, e);
+	*len += bucket_count(b);
+	return true;
+}
+
+bool table_insert(struct table *t, const struct store *s, uint64_t hash, struct entry *e, struct slot *at)
+{
+	unsigned len;
+	at->index = table_index(t, hash);
+	if (!chain_append(t, table_bucket(t, at->index), hash_tag(hash), e, at, &len))
+		return false;
+	if (len > t->max_chain)
+		t->max_chain = len;
+	if (entry_has_expiry(e)) {
+		TABLE_PUBLISH(t->volatile_keys, t->volatile_keys + 1);
+		due_note(t, at->index, entry_expiry(e));
+	}
+	TABLE_PUBLISH(t->keys, t->keys + 1);
+	if (s && t->keys > (uint64_t)t->nbuckets * TABLE_LOAD && !t->pinned)
+		table_grow(t, s);
+	return true;
+}
+
+void table_remove(struct table *t, const struct slot *at)
+{
+	const struct entry *e = bucket_ptr(at->b, at->i);
+	if (entry_has_expiry(e))
+		TABLE_PUBLISH(t->volatile_keys, t->volatile_keys - 1);
+	struct bucket *prev = NULL, *tail = at->b;
+	for (struct bucket *next; (next = bucket_next(tail)); tail = next)
+		prev = tail;
+	unsigned last = bucket_count(tail) - 1;
+	at->b->tag[at->i] = tail->tag[last];
+	bucket_set_ptr(at->b, at->i, bucket_ptr(tail, last));
+	tail->meta--;
+	if (last == 1 && !prev) {
+		/* Perhaps the tail is an overflow bucket all the same: its predecessor stands before the slot. */
+		for (struct bucket *b = table_bucket(t, at->index); b != tail; b = bucket_next(b))
+			prev = b;
+	}
+	if (last == 1 && prev) {
+		prev->tag[BUCKET_SLOTS - 1] = tail->tag[0];
+		bucket_set_ptr(prev, BUCKET_SLOTS - 1, bucket_ptr(tail, 0));
+		prev->meta = BUCKET_SLOTS;
+		overflow_free(t, tail);
+	}
+	TABLE_PUBLISH(t->keys, t->keys - 1);
+	for (int i = 0; i < 2 && t->keys < (uint64_t)t->nbuckets * TABLE_LOAD / 2 && !t->pinned; i++) {
+		if (!table_shrink(t))
+			break;
+	}
+}
+
+unsigned table_chain_len(const struct table *t, uint32_t index)
 {
 	unsigned n = 0;
-	for (; b; b = bucket_next(b))
+	for (const struct bucket *b = table_bucket(t, index); b; b = bucket_next(b))
 		n += bucket_count(b);
 	return n;
 }
 
-/* Distribute the entries of a chain over two buckets (or one, when both are the same). Cannot fail: overflow buckets
- * that are needed were just freed or are taken from spare. */
-static bool redistribute(struct table *t, const struct store *s, struct bucket *from, uint64_t from_i, uint64_t to_i)
+struct entry *table_chain_at(const struct table *t, uint32_t index, unsigned n, struct slot *at)
 {
-	struct entry *small[64], **es = small;
-	uint8_t small_tags[64], *tags = small_tags;
-	unsigned n = chain_length(from);
-	if (n > 64) {
-		es = mem_alloc(n * sizeof *es);
-		tags = mem_alloc(n);
-		if (!es || !tags) {
-			mem_free(es);
-			mem_free(tags);
+	struct bucket *b = table_bucket(t, index);
+	for (; b->meta & BUCKET_OVERFLOW && n >= BUCKET_SLOTS - 1; b = bucket_next(b))
+		n -= BUCKET_SLOTS - 1;
+	at->index = index;
+	at->b = b;
+	at->i = n;
+	return bucket_ptr(b, n);
+}
+
+/* From the last to the first: a removal fills its hole with the last entry, which has been visited already. */
+void table_visit_bucket(struct table *t, uint32_t index, table_visit *visit, void *ctx)
+{
+	struct slot at;
+	t->pinned++;
+	for (unsigned n = table_chain_len(t, index); n-- > 0;) {
+		struct entry *e = table_chain_at(t, index, n, &at);
+		visit(ctx, t, &at, e);
+	}
+	t->pinned--;
+}
+
+/* ------------------------------------------------------------------ growing and shrinking */
+
+/* The overflow buckets that a split or a merge may use. Splitting a chain never needs more than the chain had. */
+struct spares {
+	struct bucket *first;
+};
+
+static void spare_put(struct spares *sp, struct bucket *b)
+{
+	memcpy(b, &sp->first, sizeof sp->first);
+	sp->first = b;
+}
+
+static struct bucket *spare_take(struct spares *sp)
+{
+	struct bucket *b = sp->first;
+	memcpy(&sp->first, b, sizeof sp->first);
+	return b;
+}
+
+static void spares_free(struct table *t, struct spares *sp)
+{
+	while (sp->first)
+		overflow_free(t, spare_take(sp));
+}
+
+/* The open end of a chain that is being built. */
+struct chain_end {
+	struct bucket *b;
+	uint32_t index;
+	int64_t due;
+};
+
+static inline void chain_push(struct chain_end *c, uint8_t tag, const struct entry *e, struct spares *sp)
+{
+	if (bucket_count(c->b) == BUCKET_SLOTS) {
+		struct bucket *spare = spare_take(sp);
+		bucket_chain(c->b, spare);
+		c->b = spare;
+	}
+	bucket_push(c->b, tag, e);
+	int64_t when = entry_expiry(e);
+	if (when < c->due)
+		c->due = when;
+}
+
+static void prefetch_entries(const struct bucket *b)
+{
+	for (; b; b = bucket_next(b)) {
+		for (unsigned i = 0; i < bucket_count(b); i++)
+			__builtin_prefetch(bucket_ptr(b, i));
+	}
+}
+
+bool table_grow(struct table *t, const struct store *s)
+{
+	uint32_t n = t->nbuckets, half = floor_pow2(n);
+	if (n == UINT32_MAX / 2)
+		return false;
+	struct chain_end low = { table_bucket(t, n - half), n - half, TABLE_DUE_NONE };
+	struct chain_end high = { NULL, n, TABLE_DUE_NONE };
+	prefetch_entries(low.b);
+	if (!segment_ensure(t, segment_of(n)))
+		return false;
+	if (due_get(t, low.index) != TABLE_DUE_NONE && !due_reserve(t, n))
+		return false;
+	high.b = table_bucket(t, n);
+	high.b->meta = 0;
+	struct spares sp = { NULL };
+	struct bucket copy = *low.b;
+	low.b->meta = 0;
+	for (struct bucket *next;;) {
+		for (unsigned i = 0; i < bucket_count(&copy); i++) {
+			const struct entry *e = bucket_ptr(&copy, i);
+			uint64_t hash = hash_bytes(s->secret, entry_key(e), entry_key_len(e));
+			chain_push(hash & half ? &high : &low, copy.tag[i], e, &sp);
+		}
+		next = bucket_next(&copy);
+		if (!next)
+			break;
+		copy = *next;
+		spare_put(&sp, next);
+	}
+	spares_free(t, &sp);
+	TABLE_PUBLISH(t->nbuckets, n + 1);
+	due_put(t, low.index, low.due);
+	due_put(t, high.index, high.due);
+	return true;
+}
+
+static unsigned overflow_needed(unsigned len)
+{
+	return len <= BUCKET_SLOTS ? 0 : (len - BUCKET_SLOTS + BUCKET_SLOTS - 2) / (BUCKET_SLOTS - 1);
+}
+
+bool table_shrink(struct table *t)
+{
+	if (t->nbuckets <= 1)
+		return false;
+	uint32_t n = t->nbuckets - 1, into = n - floor_pow2(n);
+	unsigned a = table_chain_len(t, into), b = table_chain_len(t, n);
+	unsigned need = overflow_needed(a + b) - overflow_needed(a) - overflow_needed(b);
+	struct spares sp = { NULL };
+	if (due_get(t, n) != TABLE_DUE_NONE && !due_reserve(t, into))
+		return false;
+	for (; need; need--) {
+		struct bucket *spare = overflow_new(t);
+		if (!spare) {
+			spares_free(t, &sp);
 			return false;
 		}
+		spare_put(&sp, spare);
 	}
-	chain_take(t, from, es, tags, n);
-	int64_t due[2] = { INT64_MAX, INT64_MAX };
-	struct bucket *to = table_bucket(t, to_i);
-	uint64_t bit = to_i ^ from_i;
-	for (unsigned i = 0; i < n; i++) {
-		bool moves = hash_bytes(s, entry_key(es[i]), entry_key_len(es[i])) & bit;
-		int64_t when = entry_expiry(es[i]);
-		if (when < due[moves])
-			due[moves] = when;
-		while (!chain_add(t, moves ? to : from, tags[i], es[i]))
-			abort(); /* freed as many buckets as it needs */
+	struct chain_end end = { table_bucket(t, into), into, TABLE_DUE_NONE };
+	for (struct bucket *next; (next = bucket_next(end.b)); end.b = next)
+		;
+	struct bucket copy = *table_bucket(t, n);
+	for (struct bucket *next;;) {
+		for (unsigned i = 0; i < bucket_count(&copy); i++)
+			chain_push(&end, copy.tag[i], bucket_ptr(&copy, i), &sp);
+		next = bucket_next(&copy);
+		if (!next)
+			break;
+		copy = *next;
+		spare_put(&sp, next);
 	}
-	if (due_of(t, from_i))
-		*due_of(t, from_i) = due[0];
-	if (due_of(t, to_i))
-		*due_of(t, to_i) = due[1];
-	if (es != small) {
-		mem_free(es);
-		mem_free(tags);
-	}
+	spares_free(t, &sp);
+	due_note(t, into, due_get(t, n));
+	due_put(t, n, TABLE_DUE_NONE);
+	TABLE_PUBLISH(t->nbuckets, n);
+	if (a + b > t->max_chain)
+		t->max_chain = a + b;
+	struct segment_pos p = segment_of(n);
+	if (p.off == 0)
+		segment_free(t, p);
 	return true;
 }
 
-static void grow(struct table *t, const struct store *s)
+/* ------------------------------------------------------------------ positions */
+
+static inline uint32_t reverse32(uint32_t x)
 {
-	uint64_t to = t->buckets, from = to - (1ull << t->level);
-	if (!add_segment(t, segment_of(to)))
-		return; /* denser until memory is there */
-	memset(table_bucket(t, to), 0, sizeof(struct bucket));
-	if (!redistribute(t, s, table_bucket(t, from), from, to))
-		return;
-	t->buckets++;
-	if (t->buckets == 2ull << t->level)
-		t->level++;
+	x = __builtin_bswap32(x);
+	x = (x >> 4 & 0x0f0f0f0f) | (x & 0x0f0f0f0f) << 4;
+	x = (x >> 2 & 0x33333333) | (x & 0x33333333) << 2;
+	return (x >> 1 & 0x55555555) | (x & 0x55555555) << 1;
 }
 
-bool table_insert(struct table *t, const struct store *s, uint64_t hash, struct entry *e)
+uint32_t table_position_index(const struct table *t, uint64_t position)
 {
-	uint64_t index = table_index(t, hash);
-	if (!chain_add(t, table_bucket(t, index), hash_tag(hash), e))
-		return false;
-	publish(&t->count, t->count + 1);
-	if (entry_has_expiry(e)) {
-		table_volatile_add(t, 1);
-		table_note_expiry(t, index, entry_expiry(e));
-	}
-	if (t->count > t->buckets * BUCKET_LOAD)
-		grow(t, s);
-	return true;
+	return table_index(t, reverse32((uint32_t)position));
 }
 
-void table_remove(struct table *t, const struct table_pos *pos)
+uint64_t table_position_next(const struct table *t, uint64_t position)
 {
-	struct bucket *last = pos->bucket, *before = NULL;
-	if (entry_has_expiry(bucket_entry(pos->bucket, pos->slot)))
-		table_volatile_add(t, -1);
-	for (struct bucket *b = pos->head; b != last; b = bucket_next(b))
-		before = b;
-	while (last->state & BUCKET_CHAINED) {
-		before = last;
-		last = bucket_next(last);
-	}
-	unsigned n = bucket_count(last) - 1;
-	pos->bucket->tag[pos->slot] = last->tag[n];
-	bucket_set(pos->bucket, pos->slot, bucket_entry(last, n));
-	last->state = (uint8_t)n;
-	if (n == 0 && before) {
-		before->state &= (uint8_t)~BUCKET_CHAINED;
-		mem_free_sized(last, sizeof *last);
-		t->overflow--;
-	}
-	publish(&t->count, t->count - 1);
-}
-
-bool table_shrink(struct table *t, const struct store *s)
-{
-	if (t->buckets <= 1 || t->count >= (t->buckets - 1) * (BUCKET_LOAD - 2))
-		return false;
-	uint64_t last = t->buckets - 1;
-	uint32_t level = last < (1ull << t->level) ? t->level - 1 : t->level;
-	uint64_t to = last - (1ull << level);
-	struct bucket *b = table_bucket(t, last), *into = table_bucket(t, to);
-	int64_t *d = due_of(t, last), *di = due_of(t, to);
-	(void)s;
-	for (struct bucket *c = b; c; c = bucket_next(c)) {
-		for (unsigned i = 0; i < bucket_count(c); i++) {
-			if (!chain_add(t, into, c->tag[i], bucket_entry(c, i)))
-				abort();
-		}
-	}
-	struct entry *es[1];
-	uint8_t tags[1];
-	chain_take(t, b, es, tags, 0);
-	if (d && di && *d < *di)
-		*di = *d;
-	t->buckets--;
-	t->level = level;
-	unsigned k = segment_of(last);
-	if (last == segment_base(k) && k) {
-		mem_free(t->segment[k]);
-		mem_free(t->due[k]);
-		t->segment[k] = NULL;
-		t->due[k] = NULL;
-	}
-	return true;
-}
-
-bool table_note_expiry(struct table *t, uint64_t index, int64_t when)
-{
-	unsigned k = segment_of(index);
-	if (!t->due[k]) {
-		for (unsigned i = 0; i < TABLE_SEGMENTS; i++) {
-			if (!t->segment[i] || t->due[i])
-				continue;
-			t->due[i] = mem_alloc(segment_size(i) * sizeof(int64_t));
-			if (!t->due[i])
-				return false;
-			uint64_t base = segment_base(i), n = segment_size(i);
-			for (uint64_t j = 0; j < n && base + j < t->buckets; j++)
-				t->due[i][j] = INT64_MAX;
-		}
-	}
-	int64_t *d = due_of(t, index);
-	if (when < *d)
-		*d = when;
-	if (when < t->next_due)
-		t->next_due = when;
-	return true;
-}
-
-void table_volatile_add(struct table *t, int n)
-{
-	publish(&t->volatiles, t->volatiles + (uint64_t)(int64_t)n);
-}
-
-size_t table_memory(const struct table *t)
-{
-	return sizeof *t + (t->buckets + t->overflow) * sizeof(struct bucket);
-}
-
-/* ------------------------------------------------------------------ scanning */
-
-#define SCAN_BITS 43
-
-static uint64_t reverse_bits(uint64_t v)
-{
-	v = (v >> 1 & 0x5555555555555555ull) | (v & 0x5555555555555555ull) << 1;
-	v = (v >> 2 & 0x3333333333333333ull) | (v & 0x3333333333333333ull) << 2;
-	v = (v >> 4 & 0x0f0f0f0f0f0f0f0full) | (v & 0x0f0f0f0f0f0f0f0full) << 4;
-	return __builtin_bswap64(v);
-}
-
-/*
- * Positions are low hash bits, ordered by their reversal. A bucket of depth d holds one aligned interval of 2^(64-d) of
- * that order, whatever splits and merges happen elsewhere; the next position is the interval's end.
- */
-uint64_t table_scan_next(const struct table *t, uint64_t v)
-{
-	uint64_t index = table_index(t, v);
-	uint32_t depth = t->level;
-	/* A bucket that was split, or is the image of a split, is one bit deeper. */
-	if ((index & ((1ull << t->level) - 1)) < t->buckets - (1ull << t->level))
-		depth++;
-	if (depth == 0)
-		return 0;
-	uint64_t step = 1ull << (64 - depth);
-	uint64_t r = reverse_bits(index & ((1ull << depth) - 1));
-	return reverse_bits(r + step); /* wraps to 0 at the end */
+	if (t->nbuckets == 1)
+		return TABLE_POSITIONS;
+	uint32_t i = table_position_index(t, position), half = floor_pow2(t->nbuckets);
+	unsigned bits = 31 - (unsigned)__builtin_clz(t->nbuckets);
+	/* A bucket that has been split, or came from a split, is told apart by one more bit. */
+	if (i >= half || i + half < t->nbuckets)
+		bits++;
+	uint64_t size = TABLE_POSITIONS >> bits;
+	return (position | (size - 1)) + 1;
 }
