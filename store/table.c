@@ -349,6 +349,12 @@ bool table_grow(struct table *t, const struct store *s)
 	return true;
 }
 
+static void push_all(struct chain_end *end, const struct bucket *from, struct spares *sp)
+{
+	for (unsigned i = 0; i < bucket_count(from); i++)
+		chain_push(end, from->tag[i], bucket_ptr(from, i), sp);
+}
+
 static unsigned overflow_needed(unsigned len)
 {
 	return len <= BUCKET_SLOTS ? 0 : (len - BUCKET_SLOTS + BUCKET_SLOTS - 2) / (BUCKET_SLOTS - 1);
@@ -375,16 +381,15 @@ bool table_shrink(struct table *t)
 	struct chain_end end = { table_bucket(t, into), into, TABLE_DUE_NONE };
 	for (struct bucket *next; (next = bucket_next(end.b)); end.b = next)
 		;
-	struct bucket copy = *table_bucket(t, n);
-	for (struct bucket *next;;) {
-		for (unsigned i = 0; i < bucket_count(&copy); i++)
-			chain_push(&end, copy.tag[i], bucket_ptr(&copy, i), &sp);
+	/* The first bucket comes last: overflow buckets must be free before as many are needed. */
+	struct bucket first = *table_bucket(t, n);
+	for (struct bucket *o = bucket_next(&first), *next; o; o = next) {
+		struct bucket copy = *o;
 		next = bucket_next(&copy);
-		if (!next)
-			break;
-		copy = *next;
-		spare_put(&sp, next);
+		spare_put(&sp, o);
+		push_all(&end, &copy, &sp);
 	}
+	push_all(&end, &first, &sp);
 	spares_free(t, &sp);
 	due_note(t, into, due_get(t, n));
 	due_put(t, n, TABLE_DUE_NONE);
