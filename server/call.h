@@ -22,6 +22,8 @@ struct client;
 
 /* Classes of keyspace events, as the letters of notify-keyspace-events. */
 enum notify_class {
+	NOTIFY_KEYSPACE = 1 << 0, /* K: which channels, not which events */
+	NOTIFY_KEYEVENT = 1 << 1, /* E */
 	NOTIFY_GENERIC = 1 << 2,  /* g */
 	NOTIFY_STRING = 1 << 3,   /* $ */
 	NOTIFY_LIST = 1 << 4,     /* l */
@@ -32,6 +34,7 @@ enum notify_class {
 	NOTIFY_EVICTED = 1 << 9,  /* e */
 	NOTIFY_STREAM = 1 << 10,  /* t */
 	NOTIFY_KEY_MISS = 1 << 11, /* m */
+	NOTIFY_MODULE = 1 << 13,  /* d: accepted; there are no modules */
 	NOTIFY_NEW = 1 << 14,     /* n */
 };
 

@@ -303,6 +303,22 @@ static bool apply_timeout(const struct config *now, char **error)
 	return true;
 }
 
+/* rename-command: the table must be there, and nobody may use it yet. */
+static int rename_commands(const struct config *cfg)
+{
+	for (size_t i = 0; i + 1 < cfg->rename_command.n; i += 2) {
+		int err = command_rename(cfg->rename_command.v[i], cfg->rename_command.v[i + 1]);
+		if (!err)
+			continue;
+		log_warning("rename-command \"%s\" \"%s\": %s", cfg->rename_command.v[i], cfg->rename_command.v[i + 1],
+		            err == -ENOENT   ? "No such command in rename-command"
+		            : err == -EEXIST ? "Target command name already exists"
+		                             : strerror(-err));
+		return err;
+	}
+	return 0;
+}
+
 static int start(const struct config *cfg)
 {
 	server.start_ms = clock_wall_ms();
@@ -310,6 +326,7 @@ static int start(const struct config *cfg)
 	make_run_id();
 	sem_init(&server.stop, 0, 0);
 	int err = command_init();
+	err = err ? err : rename_commands(cfg);
 	err = err ? err : exec_init(server.loops);
 	err = err ? err : stats_init(server.loops, command_count());
 	if (!err)
@@ -350,6 +367,7 @@ int server_run(void)
 		take_down();
 		return 1;
 	}
+	process_listening();
 	config_log_waiting();
 	int err = net_server_start(server.net, false);
 	if (err) {
@@ -359,7 +377,7 @@ int server_run(void)
 	}
 	log_notice("Ready to accept connections%s", cfg->port ? " tcp" : " unix");
 	process_ready();
-	while (sem_wait(&server.stop) && errno == EINTR)
+	while (!server_shutting_down() && sem_wait(&server.stop) && errno == EINTR)
 		;
 	log_warning("User requested shutdown...");
 	net_server_stop(server.net, STOP_DEADLINE_MS);

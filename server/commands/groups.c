@@ -14,5 +14,6 @@ struct command *const command_groups[] = {
 	client_commands,
 	server_commands,
 	debug_commands,
+	config_commands,
 	NULL,
 };

@@ -17,5 +17,6 @@ extern struct command connection_commands[];
 extern struct command client_commands[];
 extern struct command server_commands[];
 extern struct command debug_commands[];
+extern struct command config_commands[];
 
 #endif
