@@ -20,7 +20,7 @@ struct filter {
 
 static bool is_expired(const struct store_op *op, const struct entry *e)
 {
-	return !op->show_expired && entry_expiry(e) <= op->now_ms;
+	return !op->show_expired && entry_expiry(e) < op->now_ms;
 }
 
 static void visit(void *ctx, struct store_op *op, const struct store_key *key, struct entry *e)
