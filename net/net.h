@@ -265,13 +265,14 @@ int net_writev(struct net_conn *c, const struct iovec *iov, int n);
 int net_write_ref(struct net_conn *c, const void *buf, size_t len, void (*release)(void *ctx, const void *buf), void *ctx);
 /* Write what is queued now instead of in stage 3. 0, or -errno. */
 int net_flush(struct net_conn *c);
+/* The same for every connection of the loop that has output: in the middle of a long turn. Not between net_out_begin()
+ * and net_out_end(). */
+void net_loop_flush(struct net_loop *l);
 /* Queued, unsent bytes, and the bytes of memory that holds them. */
 size_t net_out_pending(const struct net_conn *c);
 size_t net_out_memory(const struct net_conn *c);
 /* Hold output back (nothing is written) until released; counts as pending. */
 void net_hold_output(struct net_conn *c, bool hold);
-/* Pending bytes already handed over stay; those queued after `mark` are dropped: for replies that must not be sent. */
-size_t net_out_mark(const struct net_conn *c);
 
 /* Close after queued output is sent (at most close_timeout_ms); reading stops at once. Idempotent. */
 void net_close(struct net_conn *c);

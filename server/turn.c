@@ -23,6 +23,7 @@
 #define PARSE_AHEAD (256 * 1024)      /* parsed beyond the first command per client and turn */
 #define OUTPUT_FULL (1024 * 1024)     /* pending output at which a client yields its remaining commands */
 #define UNAUTH_OUTPUT 1024            /* pending output at which an unauthenticated client is closed */
+#define LONG_TURN_MS 1
 #define OUT_REGION 256                /* least room to begin a client's output with */
 
 /* ------------------------------------------------------------------ output region */
@@ -385,6 +386,16 @@ static unsigned run_client(struct worker *w, unsigned i, unsigned end)
 	return i;
 }
 
+/* Replies of a turn that takes long go out on the way, not only at its end. */
+static void flush_long_turn(struct worker *w, int64_t *flushed_ms)
+{
+	if (w->mono_ms - *flushed_ms <= LONG_TURN_MS)
+		return;
+	worker_end_output(w);
+	net_loop_flush(w->net);
+	*flushed_ms = w->mono_ms;
+}
+
 void turn_before_write(struct net_loop *loop)
 {
 	struct worker *w = net_loop_ctx(loop);
@@ -392,14 +403,17 @@ void turn_before_write(struct net_loop *loop)
 		return;
 	worker_refresh_clock(w);
 	w->ticks = clock_ticks();
+	int64_t flushed_ms = w->mono_ms;
 	for (unsigned i = 0; i < w->n;) {
 		unsigned end = w->n - i > BATCH ? i + BATCH : w->n;
 		prefetch(w, &w->items[i], end - i);
 		while (i < end)
 			i = run_client(w, i, end);
 		exec_end_batch(w->index);
-		if (i < w->n)
+		if (i < w->n) {
 			worker_refresh_clock(w);
+			flush_long_turn(w, &flushed_ms);
+		}
 	}
 	worker_end_output(w);
 	w->n = 0;

@@ -1,0 +1,37 @@
+/*
+ * poll: what a loop needs of the system's readiness interface. One backend is one small file; the loop knows only this.
+ * Level-triggered. One thread, but for creation.
+ */
+#ifndef NET_IMPL_POLL_H
+#define NET_IMPL_POLL_H
+
+#include <stdbool.h>
+
+enum poll_events {
+	POLL_READ = 1,
+	POLL_WRITE = 2,
+	POLL_HANGUP = 4, /* error or full close; reported even if not asked for */
+};
+
+struct poll_event {
+	void *tag;
+	unsigned events;
+};
+
+struct poller;
+
+struct poll_backend {
+	const char *name;
+	struct poller *(*open)(int *err); /* NULL: *err = -errno */
+	void (*close)(struct poller *p);
+	/* Watch fd for events, or change what it is watched for. 0 or -errno. */
+	int (*add)(struct poller *p, int fd, void *tag, unsigned events);
+	int (*change)(struct poller *p, int fd, void *tag, unsigned events);
+	void (*remove)(struct poller *p, int fd);
+	/* Wait at most timeout_ms (-1: for ever); the number of events, 0 also when interrupted. */
+	int (*wait)(struct poller *p, struct poll_event *out, int max, int timeout_ms);
+};
+
+extern const struct poll_backend poll_epoll;
+
+#endif

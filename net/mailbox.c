@@ -1,0 +1,135 @@
+/*
+ * mailbox: messages to a loop from any thread: a lock-free stack that the loop takes whole and turns around, so that
+ * messages of one sender keep their order.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/internal.h"
+
+#define HELD_LOOPS 64
+
+/* Wake-ups held back by this thread. */
+static _Thread_local struct {
+	unsigned depth, n;
+	struct net_loop *loops[HELD_LOOPS];
+} held;
+
+/*
+ * No wake-up is lost: the sender pushes and then reads `awake`; the loop clears `awake` and then reads the inbox (see
+ * wait_ms() in loop.c). All four are sequentially consistent, so at least one sees the other's write. A sender that finds
+ * messages already queued leaves the wake-up to who queued the first.
+ */
+void net_post(struct net_loop *l, struct net_msg *m)
+{
+	atomic_fetch_add_explicit(&l->posted, m->bytes, memory_order_relaxed);
+	struct net_msg *head = atomic_load_explicit(&l->inbox, memory_order_relaxed);
+	do {
+		m->next = head;
+	} while (!atomic_compare_exchange_weak(&l->inbox, &head, m));
+	if (head || net_loop_current() == l)
+		return;
+	if (held.depth && held.n < HELD_LOOPS)
+		held.loops[held.n++] = l;
+	else
+		net_loop_wake(l);
+}
+
+void net_loop_wake(struct net_loop *l)
+{
+	uint64_t one = 1;
+	if (!atomic_exchange(&l->awake, 1) && write(l->wakefd, &one, sizeof one) < 0)
+		return; /* the counter is full: the loop is woken anyway */
+}
+
+void net_post_hold(void)
+{
+	held.depth++;
+}
+
+void net_post_release(void)
+{
+	if (--held.depth)
+		return;
+	for (unsigned i = 0; i < held.n; i++)
+		net_loop_wake(held.loops[i]);
+	held.n = 0;
+}
+
+void mailbox_run(struct net_loop *l)
+{
+	if (!atomic_load_explicit(&l->inbox, memory_order_relaxed))
+		return;
+	struct net_msg *m = atomic_exchange(&l->inbox, NULL), *first = NULL;
+	while (m) { /* newest first: turn around */
+		struct net_msg *next = m->next;
+		m->next = first;
+		first = m;
+		m = next;
+	}
+	while (first) {
+		m = first;
+		first = m->next;
+		atomic_fetch_sub_explicit(&l->posted, m->bytes, memory_order_relaxed);
+		l->stats.messages++;
+		m->run(l, m);
+	}
+}
+
+size_t net_loop_posted_bytes(const struct net_loop *l)
+{
+	return atomic_load_explicit(&((struct net_loop *)(uintptr_t)l)->posted, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------ to a connection */
+
+struct parcel {
+	struct net_msg msg;
+	net_conn_id id;
+	void (*done)(void *ctx, int err);
+	void *ctx;
+	size_t len;
+	char bytes[];
+};
+
+static void deliver(struct net_loop *l, struct net_msg *m)
+{
+	struct parcel *p = (struct parcel *)m;
+	struct net_conn *c = net_conn_find(l, p->id);
+	int err = c ? net_write(c, p->bytes, p->len) : -ENOTCONN;
+	if (p->done)
+		p->done(p->ctx, err);
+	free(p);
+}
+
+int net_send(struct net_server *s, net_conn_id id, const void *buf, size_t len, void (*done)(void *ctx, int err), void *ctx)
+{
+	struct parcel *p = malloc(sizeof *p + len);
+	if (!p)
+		return -ENOMEM;
+	*p = (struct parcel){ .msg = { .run = deliver, .bytes = len }, .id = id, .done = done, .ctx = ctx, .len = len };
+	memcpy(p->bytes, buf, len);
+	net_post(s->loops[id >> 52], &p->msg);
+	return 0;
+}
+
+static void close_by_id(struct net_loop *l, struct net_msg *m)
+{
+	struct parcel *p = (struct parcel *)m;
+	struct net_conn *c = net_conn_find(l, p->id);
+	if (c)
+		net_close(c);
+	free(p);
+}
+
+int net_close_id(struct net_server *s, net_conn_id id)
+{
+	struct parcel *p = malloc(sizeof *p);
+	if (!p)
+		return -ENOMEM;
+	*p = (struct parcel){ .msg = { .run = close_by_id }, .id = id };
+	net_post(s->loops[id >> 52], &p->msg);
+	return 0;
+}
