@@ -97,7 +97,7 @@ class Bench:
         self.only = args.only.split(",") if args.only else None
         self.build = args.build
         self.reps = args.reps or (2 if args.quick else 5)
-        self.keys = 100_000 if args.quick else 1_000_000
+        self.keys = 1_000_000
         self.load_path = os.path.join(args.build, "bench", "load")
         self.kinds = self.find()
         self.result = {"quick": args.quick, "reps": self.reps, "cores": os.cpu_count(), "servers": list(self.kinds),
@@ -263,6 +263,7 @@ def main():
     p.add_argument("--quick", action="store_true", help="two minutes; README.md is not written")
     p.add_argument("--build", default="build")
     p.add_argument("--reps", type=int)
+    p.add_argument("--nice", type=int, default=0, help="niceness of servers and load: below 0 on a shared machine")
     p.add_argument("--only", help="servers by name, comma-separated; redis-server always takes part")
     p.add_argument("--parts", default="throughput,latency,memory,loops")
     p.add_argument("--render", metavar="FILE", help="write README.md and plot.svg from an earlier run's results")
@@ -272,6 +273,8 @@ def main():
         with open(args.render) as f:
             report.write(json.load(f), HERE)
         return
+    if args.nice:
+        os.nice(args.nice)
     bench = Bench(args)
     for part in args.parts.split(","):
         getattr(bench, part)()
