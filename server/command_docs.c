@@ -104,6 +104,10 @@ static const char *parse_what(const char *p, struct item *it)
 			return NULL;
 	}
 	it->kind = is_type(it->what) ? 's' : 't';
+	/* tokens are never in lower case: a type misspelt is not taken for one */
+	for (const char *q = p; it->kind == 't' && q < end; q++)
+		if (*q >= 'a' && *q <= 'z')
+			return NULL;
 	if (slice_is(it->what, "\"\""))
 		it->what.len = 0;
 	return end > p ? end : NULL;

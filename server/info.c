@@ -335,6 +335,13 @@ static void section_errorstats(struct info_text *t, struct store_op *op)
 	stats_each_error(add_error, t);
 }
 
+/* Times of single commands are not gathered: the section is there for those who ask for it, and empty. */
+static void section_latencystats(struct info_text *t, struct store_op *op)
+{
+	(void)op;
+	info_add(t, "# Latencystats\r\n");
+}
+
 static void section_cluster(struct info_text *t, struct store_op *op)
 {
 	(void)op;
@@ -369,6 +376,7 @@ static const struct section {
 	{ "modules", section_modules, true },
 	{ "commandstats", section_commandstats, false },
 	{ "errorstats", section_errorstats, true },
+	{ "latencystats", section_latencystats, false },
 	{ "cluster", section_cluster, true },
 	{ "keyspace", section_keyspace, true },
 };
