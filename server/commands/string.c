@@ -150,6 +150,17 @@ static void __attribute__((noinline)) set_with_options(struct call *c)
 		reply_ok(c->reply);
 }
 
+/* The key is read only where GET asks for the old value. */
+static int set_keys(const struct command *cmd, const struct arg *argv, unsigned argc, struct key_refs *out)
+{
+	uint32_t flags = KEY_OW | KEY_UPDATE;
+	(void)cmd;
+	for (unsigned i = 3; i < argc; i++)
+		if (arg_is(&argv[i], "GET"))
+			flags = KEY_RW | KEY_ACCESS | KEY_UPDATE;
+	return argc > 1 && key_refs_add(out, 1, flags) ? 0 : -EINVAL;
+}
+
 static void run_set(struct call *c)
 {
 	if (__builtin_expect(c->argc > 3, 0)) {
@@ -556,6 +567,7 @@ struct command string_commands[] = {
 	{
 		.name = "set", .run = run_set, .class = EXEC_KEYED, .arity = -3,
 		.flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_STRING,
+		.find_keys = set_keys,
 		.keys = { { .flags = KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS, .begin = 1, .last = 0, .step = 1,
 		            .notes = "RW and ACCESS due to the optional `GET` argument" } },
 		.group = "string", .since = "1.0.0",

@@ -230,12 +230,20 @@ START_TEST(reply_modes)
 }
 END_TEST
 
+/* Reads raise the frequency of a key, except those of a client that does not touch. */
 START_TEST(no_touch)
 {
+	expect(c, "CONFIG SET maxmemory-policy allkeys-lfu", "+OK\r\n");
 	expect(c, "SET k v", "+OK\r\n");
 	expect(c, "CLIENT NO-TOUCH on", "+OK\r\n");
-	expect_bulk(c, "GET k", "v");
+	for (int i = 0; i < 200; i++)
+		expect_bulk(c, "GET k", "v");
+	ck_assert_int_le(ask_int(c, "OBJECT FREQ k"), 5);
 	expect(c, "CLIENT NO-TOUCH off", "+OK\r\n");
+	for (int i = 0; i < 2000; i++)
+		expect_bulk(c, "GET k", "v");
+	ck_assert_int_gt(ask_int(c, "OBJECT FREQ k"), 5);
+	expect(c, "CONFIG SET maxmemory-policy noeviction", "+OK\r\n");
 }
 END_TEST
 

@@ -42,7 +42,7 @@ START_TEST(sections)
 	expect_sections("nosuch", "");
 	expect_sections("nosuch cpu", "CPU");
 	expect_any(c, "HELLO 3");
-	expect_prefix(c, "INFO cluster", "=38\r\ntxt:# Cluster\r\ncluster_enabled:0\r\n");
+	expect_prefix(c, "INFO cluster", "=34\r\ntxt:# Cluster\r\ncluster_enabled:0\r\n");
 }
 END_TEST
 
