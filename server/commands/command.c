@@ -171,7 +171,7 @@ static void command_info(struct call *c)
 		if (cmd)
 			reply_info(c->reply, cmd);
 		else
-			reply_null_array(c->reply);
+			reply_null(c->reply);
 	}
 }
 
