@@ -73,7 +73,7 @@ static const char *const config_sets[] = {
 	"hash-max-listpack-entries 64", "hash-max-listpack-entries abc", "hash-max-ziplist-entries 128", "lfu-decay-time 2",
 	"lazyfree-lazy-expire yes", "lazyfree-lazy-expire no", "lazyfree-lazy-expire maybe", "list-max-listpack-size -3",
 	"hz 20", "tcp-keepalive 100", "tcp-keepalive -1", "appendonly maybe", "port abc", "databases 3", "nothing 1", "maxmemory 1x",
-	"maxmemory-policy nothing", "loglevel nothing", "loglevel warning", "notify-keyspace-events KEA", "notify-keyspace-events \\",
+	"maxmemory-policy nothing", "loglevel nonsense", "loglevel warning", "notify-keyspace-events KEA", "notify-keyspace-events \\",
 	"notify-keyspace-events AK", "client-output-buffer-limit nothing", "client-output-buffer-limit normal", "unixsocket /x",
 	"timeout 5 slowlog-max-len 50", "timeout 5 timeout 6", "timeout 5 nothing 6", "timeout", "proto-max-bulk-len 1",
 	"proto-max-bulk-len 512mb", "latency-tracking no", "latency-tracking yes", "save 900,1", "repl-backlog-size 1mb", NULL,
@@ -174,7 +174,7 @@ static void make_debug(struct gen *g, const struct gen_row *row)
 		"DEBUG PROTOCOL NULL", "DEBUG PROTOCOL ARRAY", "DEBUG PROTOCOL SET", "DEBUG PROTOCOL MAP", "DEBUG PROTOCOL ATTRIB",
 		"DEBUG PROTOCOL VERBATIM", "DEBUG PROTOCOL TRUE", "DEBUG PROTOCOL FALSE", "DEBUG PROTOCOL BIGNUM",
 		"DEBUG PROTOCOL NOTHING", "DEBUG LOG hello", "DEBUG NOTHING", "DEBUG SLEEP",
-		"DEBUG PAUSE-CRON 0", "DEBUG REPLYBUFFER peak-reset-time 1000", "DEBUG POPULATE 10 filler 3", "DEBUG POPULATE 5",
+		"DEBUG PAUSE-CRON 0", "DEBUG REPLYBUFFER peak-reset-time 1000",
 		"DEBUG POPULATE abc", "DEBUG OBJECT", "debug digest", NULL,
 	};
 	line_of(g, lines, row->compare);

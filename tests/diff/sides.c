@@ -90,6 +90,8 @@ int sides_begin(struct sides *s, int resp)
 				return -1;
 			for (size_t r = 0; k == 0 && r < sizeof restore / sizeof *restore; r++)
 				resp_value_free(resp_ask(c, restore[r]));
+			if (k == 0 && i > 0)
+				resp_value_free(resp_ask(c, "DEBUG JOURNAL START"));
 			struct resp_value *v = resp_ask(c, resp == 3 ? "HELLO 3" : "HELLO 2");
 			bool ok = v && v->type == (resp == 3 ? '%' : '*');
 			resp_value_free(v);
@@ -175,6 +177,7 @@ void sides_check_journal(struct sides *s, sides_fail *fail, void *ctx)
 		if (!v || (v->type == '-' && !unknown))
 			fail(ctx, i, "DEBUG JOURNAL CHECK", v ? v->text : "(closed)", "OK");
 		resp_value_free(v);
+		resp_value_free(resp_ask(s->side[i].conn[0], "DEBUG JOURNAL STOP"));
 	}
 }
 
