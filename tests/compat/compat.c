@@ -19,7 +19,7 @@ enum { MAX_GROUPS = 32, MAX_LINE = 1024 };
 static const char begin_mark[] = "<!-- commands: made by `make readme` -->\n", end_mark[] = "<!-- end of commands -->\n";
 
 struct group {
-	char name[32];
+	char name[64];
 	char *works, *missing;
 	size_t works_len, missing_len;
 	FILE *works_out, *missing_out;
