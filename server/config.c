@@ -385,7 +385,8 @@ void config_match(const struct arg *patterns, size_t n, config_each_fn *fn, void
 				continue;
 			for (unsigned j = 0; j < 2 && names[j]; j++) {
 				size_t len = strlen(names[j]);
-				if (done[row - config_rows] & (j + 1) || !glob_match(patterns[i].ptr, patterns[i].len, names[j], len, true))
+				if (done[row - config_rows] & (j + 1) ||
+				    !glob_match(patterns[i].ptr, patterns[i].len, names[j], len, true))
 					continue;
 				done[row - config_rows] |= (unsigned char)(j + 1);
 				emit(row, names[j], len, fn, ctx);

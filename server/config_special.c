@@ -169,9 +169,9 @@ static void output_rewrite(const struct config *c, const struct config *defaults
 	(void)defaults;
 	for (int i = 0; i < OUTPUT_CLASSES; i++) {
 		const struct config_output_limit *l = &c->output_limit[i];
-		config_text_addf(out, "client-output-buffer-limit %s %llu %llu %lld\n", i == OUTPUT_REPLICA ? "replica" : output_names[i],
-		                 (unsigned long long)l->hard_bytes, (unsigned long long)l->soft_bytes,
-		                 (long long)l->soft_seconds);
+		config_text_addf(out, "client-output-buffer-limit %s %llu %llu %lld\n",
+				 i == OUTPUT_REPLICA ? "replica" : output_names[i], (unsigned long long)l->hard_bytes,
+				 (unsigned long long)l->soft_bytes, (long long)l->soft_seconds);
 	}
 }
 
@@ -214,9 +214,10 @@ static const struct {
 	char letter;
 	int bit;
 } notify_letters[] = {
-	{ 'g', NOTIFY_GENERIC }, { '$', NOTIFY_STRING },  { 'l', NOTIFY_LIST },   { 's', NOTIFY_SET },      { 'h', NOTIFY_HASH },
-	{ 'z', NOTIFY_ZSET },    { 'x', NOTIFY_EXPIRED }, { 'e', NOTIFY_EVICTED }, { 't', NOTIFY_STREAM },  { 'd', NOTIFY_MODULE },
-	{ 'n', NOTIFY_NEW },     { 'K', NOTIFY_KEYSPACE }, { 'E', NOTIFY_KEYEVENT }, { 'm', NOTIFY_KEY_MISS },
+	{ 'g', NOTIFY_GENERIC },  { '$', NOTIFY_STRING },   { 'l', NOTIFY_LIST },    { 's', NOTIFY_SET },
+	{ 'h', NOTIFY_HASH },     { 'z', NOTIFY_ZSET },     { 'x', NOTIFY_EXPIRED }, { 'e', NOTIFY_EVICTED },
+	{ 't', NOTIFY_STREAM },   { 'd', NOTIFY_MODULE },   { 'n', NOTIFY_NEW },     { 'K', NOTIFY_KEYSPACE },
+	{ 'E', NOTIFY_KEYEVENT }, { 'm', NOTIFY_KEY_MISS },
 };
 #define NOTIFY_LETTERS (sizeof notify_letters / sizeof notify_letters[0])
 
@@ -444,8 +445,11 @@ static bool user_set(struct config *c, const struct config_source *from, int arg
 		                  (c->user.v[i][name.len] == ' ' || !c->user.v[i][name.len]));
 	config_text_clear(&name);
 	if (known)
-		return config_error(error, "Error in user declaration '%s': Duplicate user found. A user can only be defined once "
-		                           "in config files", argv[0]);
+		return config_error(
+			error,
+			"Error in user declaration '%s': Duplicate user found. A user can only be defined once "
+			"in config files",
+			argv[0]);
 	return add_line(&c->user, argc, argv, error);
 }
 

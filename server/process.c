@@ -202,8 +202,10 @@ static void check_backlog(const struct config *cfg)
 	if (!f)
 		return;
 	if (fscanf(f, "%d", &most) == 1 && most > 0 && most < cfg->tcp_backlog)
-		log_warning("WARNING: The TCP backlog setting of %d cannot be enforced because /proc/sys/net/core/somaxconn is set "
-		            "to the lower value of %d.", cfg->tcp_backlog, most);
+		log_warning("WARNING: The TCP backlog setting of %d cannot be enforced because "
+			    "/proc/sys/net/core/somaxconn is set "
+			    "to the lower value of %d.",
+			    cfg->tcp_backlog, most);
 	fclose(f);
 }
 
@@ -371,8 +373,11 @@ static int open_log(const struct config *cfg)
 	                   cfg->syslog_facility);
 
 	if (err)
-		fprintf(stderr, "\n*** FATAL CONFIG FILE ERROR (Shoal %s) ***\nCan't open the log file: %s\n>>> '%s'\nCheck that its "
-		        "directory exists and may be written, or change `logfile`.\n", SHOAL_VERSION, strerror(-err), cfg->logfile);
+		fprintf(stderr,
+			"\n*** FATAL CONFIG FILE ERROR (Shoal %s) ***\nCan't open the log file: %s\n>>> '%s'\nCheck "
+			"that its "
+			"directory exists and may be written, or change `logfile`.\n",
+			SHOAL_VERSION, strerror(-err), cfg->logfile);
 	return err;
 }
 
@@ -381,8 +386,8 @@ int process_enter(const struct config *cfg)
 	char *ignored = NULL;
 
 	if (chdir(cfg->dir) < 0) {
-		fprintf(stderr, "\n*** FATAL CONFIG FILE ERROR (Shoal %s) ***\nCan't chdir to '%s': %s\n", SHOAL_VERSION, cfg->dir,
-		        strerror(errno));
+		fprintf(stderr, "\n*** FATAL CONFIG FILE ERROR (Shoal %s) ***\nCan't chdir to '%s': %s\n",
+			SHOAL_VERSION, cfg->dir, strerror(errno));
 		return -1;
 	}
 	if (open_log(cfg))
@@ -394,8 +399,10 @@ int process_enter(const struct config *cfg)
 	if (*config_file())
 		log_notice("Configuration loaded");
 	else
-		log_warning("Warning: no config file specified, using the default config. In order to specify a config file use %s "
-		            "/path/to/shoal.conf", process.program);
+		log_warning("Warning: no config file specified, using the default config. In order to specify a config "
+			    "file use %s "
+			    "/path/to/shoal.conf",
+			    process.program);
 	process.supervised = supervise(cfg->supervised);
 	if (cfg->daemonize && !process.supervised && daemonize())
 		return -1;
@@ -474,8 +481,9 @@ int process_check_system(void)
 	            "/sys/devices/system/clocksource/clocksource0/current_clocksource.");
 	read_number("/proc/sys/net/core/somaxconn", &most);
 	ok &= check("tcp-backlog", most >= cfg->tcp_backlog,
-	            "net.core.somaxconn is lower than `tcp-backlog`: connections that arrive all at once may be refused. Raise it "
-	            "with sysctl, or lower tcp-backlog.");
+		    "net.core.somaxconn is lower than `tcp-backlog`: connections that arrive all at once may be "
+		    "refused. Raise it "
+		    "with sysctl, or lower tcp-backlog.");
 	getrlimit(RLIMIT_NOFILE, &files);
 	ok &= check("open-files", raise_files(files_needed(cfg), &err) >= files_needed(cfg),
 	            "The limit of open files is too low for `maxclients`. Raise it with `ulimit -n`, or LimitNOFILE in the unit "
