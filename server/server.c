@@ -21,6 +21,7 @@
 #include "server/journal/journal.h"
 #include "server/log.h"
 #include "server/process.h"
+#include "server/replay.h"
 #include "server/touch.h"
 #include "server/worker.h"
 
@@ -350,6 +351,7 @@ static void take_down(void)
 {
 	if (server.net)
 		net_server_free(server.net);
+	replay_stop();
 	if (server.journal)
 		journal_free(server.journal);
 	if (server.store)
