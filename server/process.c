@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,10 +91,20 @@ static void log_from_handler(const char *text)
 		log_raw(line);
 }
 
+/* What the signals ask for. The handler runs at any time, on any thread, so it never looks at the configuration. */
+static atomic_uint stop_on_int, stop_on_term;
+
+static bool use_stop_flags(const struct config *now, char **error)
+{
+	(void)error;
+	atomic_store(&stop_on_int, (unsigned)now->shutdown_on_sigint);
+	atomic_store(&stop_on_term, (unsigned)now->shutdown_on_sigterm);
+	return true;
+}
+
 static void on_stop_signal(int sig)
 {
 	int saved_errno = errno;
-	const struct config *cfg = config();
 
 	if (sig == SIGINT && server_shutting_down()) {
 		log_from_handler("You insist... exiting now.");
@@ -102,7 +113,7 @@ static void on_stop_signal(int sig)
 		_exit(1); /* nothing is saved that is not saved already */
 	}
 	log_from_handler(sig == SIGINT ? "Received SIGINT scheduling shutdown..." : "Received SIGTERM scheduling shutdown...");
-	server_shutdown((unsigned)(sig == SIGINT ? cfg->shutdown_on_sigint : cfg->shutdown_on_sigterm));
+	server_shutdown(atomic_load(sig == SIGINT ? &stop_on_int : &stop_on_term));
 	errno = saved_errno;
 }
 
@@ -407,6 +418,9 @@ int process_enter(const struct config *cfg)
 	if (cfg->daemonize && !process.supervised && daemonize())
 		return -1;
 	log_set_role('M');
+	use_stop_flags(config(), NULL);
+	config_on_change("shutdown-on-sigint", use_stop_flags);
+	config_on_change("shutdown-on-sigterm", use_stop_flags);
 	set_handler(SIGTERM, on_stop_signal);
 	set_handler(SIGINT, on_stop_signal);
 	crash_report_on_signals(cfg->crash_log_enabled);

@@ -363,6 +363,7 @@ static void take_down(void)
 int server_run(void)
 {
 	const struct config *cfg = config();
+	bool tcp = cfg->port != 0; /* once the loops run, cfg may be replaced */
 	log_notice("Server initialized");
 	log_notice("PID: %d", (int)getpid());
 	if (start(cfg)) {
@@ -377,7 +378,7 @@ int server_run(void)
 		take_down();
 		return 1;
 	}
-	log_notice("Ready to accept connections%s", cfg->port ? " tcp" : " unix");
+	log_notice("Ready to accept connections%s", tcp ? " tcp" : " unix");
 	process_ready();
 	while (!server_shutting_down() && sem_wait(&server.stop) && errno == EINTR)
 		;
