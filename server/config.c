@@ -20,7 +20,7 @@
 const struct config *config_current;
 
 static const struct config *defaults;
-static unsigned char was_set[MAX_ROWS];    /* by a file or the command line */
+static unsigned char was_set[MAX_ROWS]; /* by a file or the command line */
 static unsigned char wait_logged[MAX_ROWS];
 static char *file_path;
 static pthread_mutex_t ref_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -102,7 +102,8 @@ struct config *config_clone(const struct config *from)
 	ok = config_list_copy(&c->rename_command, &from->rename_command) && ok;
 	ok = config_list_copy(&c->loadmodule, &from->loadmodule) && ok;
 	ok = config_list_copy(&c->user, &from->user) && ok;
-	c->latency_percentiles.v = copy_array(from->latency_percentiles.v, from->latency_percentiles.n, sizeof(double), &ok);
+	c->latency_percentiles.v =
+		copy_array(from->latency_percentiles.v, from->latency_percentiles.n, sizeof(double), &ok);
 	c->save.v = copy_array(from->save.v, from->save.n, sizeof *from->save.v, &ok);
 	if (ok)
 		return c;
@@ -167,7 +168,8 @@ static struct config *make_defaults(void)
 		char *error = NULL, *one[] = { (char *)r->initial };
 		size_t n = 1;
 		char **words = r->initial && *r->initial && r->flags & CONFIG_MULTI
-		                   ? config_words(r->initial, strlen(r->initial), &n) : NULL;
+				       ? config_words(r->initial, strlen(r->initial), &n)
+				       : NULL;
 		if (r->initial && !config_value_set(c, r, &from, (int)n, words ? words : one, &error))
 			bad_default(r, error ? error : "out of memory");
 		config_words_free(words, n);
@@ -214,7 +216,8 @@ static bool fits_together(const struct config *c, char **error)
 	if (c->cluster_enabled && *c->replicaof_host)
 		why = "replicaof directive not allowed in cluster mode";
 	if (*c->aclfile && c->user.n)
-		why = "Users are defined both in the configuration and in the file that `aclfile` names: keep one of the two";
+		why = "Users are defined both in the configuration and in the file that `aclfile` names: keep one of "
+		      "the two";
 	return !why || config_error(error, "\n*** FATAL CONFIG FILE ERROR (Shoal %s) ***\n%s", SHOAL_VERSION, why);
 }
 
@@ -275,8 +278,9 @@ static bool parse_all(struct config_parser *p, const char *file, int argc, char 
 	struct config_text options = { 0 };
 	bool from_stdin = command_line(argc, argv, &options);
 	bool ok = (!file || config_parse_file(p, file, -1)) &&
-	          (!from_stdin || config_parse_file(p, "standard input", STDIN_FILENO)) &&
-	          (!options.len || config_parse_lines(p, options.ptr, options.len, NULL)) && fits_together(p->c, p->error);
+		  (!from_stdin || config_parse_file(p, "standard input", STDIN_FILENO)) &&
+		  (!options.len || config_parse_lines(p, options.ptr, options.len, NULL)) &&
+		  fits_together(p->c, p->error);
 
 	config_text_clear(&options);
 	return ok;
@@ -416,7 +420,7 @@ struct change {
 static int set_failed(const struct arg *name, char *why, char **error)
 {
 	config_error(error, "CONFIG SET failed (possibly related to argument '%.*s')%s%s", (int)name->len, name->ptr,
-	             why ? " - " : "", why ? why : "");
+		     why ? " - " : "", why ? why : "");
 	free(why);
 	return -1;
 }
@@ -436,7 +440,8 @@ static int admit(struct change *changes, size_t i, bool local, char **error)
 		ch->row = config_row_find(text, &ch->alias);
 	}
 	if (!ch->row || ch->row->flags & CONFIG_FILE_ONLY) {
-		config_error(error, "Unknown option or number of arguments for CONFIG SET - '%.*s'", (int)name->len, name->ptr);
+		config_error(error, "Unknown option or number of arguments for CONFIG SET - '%.*s'", (int)name->len,
+			     name->ptr);
 		return -1;
 	}
 	if (ch->row->flags & CONFIG_IMMUTABLE)
@@ -496,7 +501,8 @@ static void log_waiting(const struct config_row *row)
 	if (*row->waits == '=')
 		log_notice("Directive '%s' is accepted but has nothing to do: %s", row->name, row->waits + 1);
 	else
-		log_warning("Directive '%s' is accepted and kept, but has no effect yet: it waits for %s", row->name, row->waits);
+		log_warning("Directive '%s' is accepted and kept, but has no effect yet: it waits for %s", row->name,
+			    row->waits);
 }
 
 /* Tell those who must act, each once; the number of the one that refused, or hook_count. */
@@ -528,8 +534,9 @@ static int apply(struct config *next, const struct change *changes, size_t n, ch
 	for (size_t i = 0; i < n; i++)
 		if (changes[i].row == hooks[refused].row)
 			name = changes[i].name;
-	log_warning("Failed applying new configuration. Possibly related to new %s setting. Restoring previous settings.",
-	            hooks[refused].row->name);
+	log_warning(
+		"Failed applying new configuration. Possibly related to new %s setting. Restoring previous settings.",
+		hooks[refused].row->name);
 	const struct config *tried = config_ref();
 	publish(before); /* takes the reference */
 	char *ignored = NULL;
@@ -596,7 +603,8 @@ static void log_group(const struct config_row *first)
 	struct config_text names = { 0 };
 
 	for (const struct config_row *row = first; row->name; row++) {
-		if (!row->waits || strcmp(row->waits, first->waits) || !config_was_set(row) || wait_logged[row - config_rows])
+		if (!row->waits || strcmp(row->waits, first->waits) || !config_was_set(row) ||
+		    wait_logged[row - config_rows])
 			continue;
 		wait_logged[row - config_rows] = 1;
 		config_text_addf(&names, "%s%s", names.len ? ", " : "", row->name);

@@ -64,7 +64,7 @@ bool config_check_shutdown(struct config *c, char **error)
 bool config_check_defrag(struct config *c, char **error)
 {
 	return !c->activedefrag || config_error(error, "Active defragmentation cannot be enabled: memory is not "
-	                                               "defragmented while the server runs");
+						       "defragmented while the server runs");
 }
 
 static bool plain_name(const char *name, const char *directive, const char *kind, char **error)
@@ -97,17 +97,18 @@ bool config_check_hostname(struct config *c, char **error)
 		return config_error(error, "Hostnames must be less than %d characters", 256);
 	for (; *name; name++)
 		if (!isalnum((unsigned char)*name) && *name != '-' && *name != '.')
-			return config_error(error, "Hostnames may only contain alphanumeric characters, hyphens or dots");
+			return config_error(error,
+					    "Hostnames may only contain alphanumeric characters, hyphens or dots");
 	return true;
 }
 
 /* ------------------------------------------------------------------ process title */
 
 static bool title_value(const struct config *c, const char *program, const char *name, size_t len,
-                        struct config_text *out)
+			struct config_text *out)
 {
-	static const char *const names[] = { "title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket",
-	                                     "config-file" };
+	static const char *const names[] = { "title",    "listen-addr", "server-mode", "port",
+					     "tls-port", "unixsocket",  "config-file" };
 	size_t i = 0, count = sizeof names / sizeof names[0];
 
 	while (i < count && (strlen(names[i]) != len || memcmp(names[i], name, len)))

@@ -167,7 +167,8 @@ static bool include(struct config_parser *p, const char *pattern)
 	glob_t found;
 
 	if (n < 0 || (size_t)n >= sizeof path)
-		return config_error(p->error, "Fatal error, can't open config file '%s': %s", pattern, strerror(ENAMETOOLONG));
+		return config_error(p->error, "Fatal error, can't open config file '%s': %s", pattern,
+				    strerror(ENAMETOOLONG));
 	if (p->depth >= MAX_INCLUDES)
 		return config_error(p->error, "Fatal error, config files include each other too deeply at '%s'", path);
 	p->depth++;
@@ -200,8 +201,8 @@ static bool directive(struct config_parser *p, int argc, char **argv, bool *fata
 		return config_error(p->error, "sentinel directive while not in sentinel mode");
 	if (!row) {
 		const char *near = config_row_nearest(argv[0]);
-		return config_error(p->error, "Bad directive or wrong number of arguments%s%s%s", near ? "\nDid you mean '" : "",
-		                    near ? near : "", near ? "'?" : "");
+		return config_error(p->error, "Bad directive or wrong number of arguments%s%s%s",
+				    near ? "\nDid you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
 	unsigned char *seen = &p->seen[row - config_rows];
 	from.first = !*seen;
@@ -232,7 +233,7 @@ static bool say_where(struct config_parser *p, const char *name, size_t number, 
 	else
 		snprintf(where, sizeof where, "Reading the command line");
 	config_error(p->error, "\n*** FATAL CONFIG FILE ERROR (Shoal %s) ***\n%s\n>>> '%.*s'\n%s", SHOAL_VERSION, where,
-	             (int)(len < MAX_SHOWN ? len : MAX_SHOWN), line, what ? what : "out of memory");
+		     (int)(len < MAX_SHOWN ? len : MAX_SHOWN), line, what ? what : "out of memory");
 	free(what);
 	return false;
 }

@@ -22,7 +22,7 @@ struct line {
 	const char *text; /* into the old file; without the line end */
 	size_t len;
 	const struct config_row *row; /* whose line it is; NULL: kept as it is */
-	char *instead;    /* replaces it, with its line end */
+	char *instead;                /* replaces it, with its line end */
 	bool drop;
 };
 

@@ -38,11 +38,13 @@
 #define N_CPUS "=bind the process with taskset or the unit file's CPUAffinity"
 #define N_LOCALE "=strings are compared byte by byte"
 #define N_ACCEPT "=the reactor bounds the work of one turn"
+#define N_MARKS "=sockets are not marked; a network namespace or the unit file can do it"
+#define N_EXPIRE "=an index says what has expired, there is nothing to search for"
 #define N_OLD "=it has no effect in Redis either"
 #define N_UPSTREAM "=meant for tests of Redis itself"
 
 #define OFF(field) offsetof(struct config, field)
-#define BOOL(n, a, field, def, f, w) \
+#define BOOL(n, a, field, def, f, w)                                                                             \
 	{ .name = n, .alias = a, .type = CONFIG_BOOL, .flags = f, .offset = OFF(field), .initial = def, .waits = w }
 #define NUMBER(t, n, a, field, def, lo, hi, f, w)                                                                        \
 	{ .name = n, .alias = a, .type = t, .flags = f, .offset = OFF(field), .initial = def, .min = lo, .max = hi, .waits = w }
@@ -52,11 +54,12 @@
 #define STRING(n, a, field, def, f, w)                                                                                   \
 	{ .name = n, .alias = a, .type = CONFIG_STRING, .flags = f, .offset = OFF(field), .initial = def, .waits = w }
 #define STRING_CHECK(n, a, field, def, f, c, w)                                                                          \
-	{ .name = n, .alias = a, .type = CONFIG_STRING, .flags = f, .offset = OFF(field), .initial = def, .check = c, .waits = w }
+	{ .name = n, .alias = a, .type = CONFIG_STRING, .flags = f, .offset = OFF(field), .initial = def, .check = c,    \
+	  .waits = w }
 #define ENUM(n, a, field, def, ch, f, w)                                                                                 \
-	{ .name = n, .alias = a, .type = CONFIG_ENUM, .flags = f, .offset = OFF(field), .initial = def, \
-	  .choices = ch, .waits = w }
-#define SPECIAL(n, a, s, def, f, w) \
+	{ .name = n, .alias = a, .type = CONFIG_ENUM, .flags = f, .offset = OFF(field), .initial = def, .choices = ch,   \
+	  .waits = w }
+#define SPECIAL(n, a, s, def, f, w)                                                                              \
 	{ .name = n, .alias = a, .type = CONFIG_SPECIAL, .flags = f, .initial = def, .special = s, .waits = w }
 #define IMM CONFIG_IMMUTABLE
 #define MEM CONFIG_MEMORY
@@ -137,8 +140,7 @@ const struct config_row config_rows[] = {
 	BOOL("protected-mode", NULL, protected_mode, "yes", 0, NULL),
 	STRING("requirepass", NULL, requirepass, "", 0, NULL),
 	STRING("bind-source-addr", NULL, bind_source_addr, "", 0, W_REPLICATION),
-	INT("socket-mark-id", NULL, socket_mark_id, "0", 0, UINT32_MAX, IMM,
-	    "=sockets are not marked: use the unit file or a network namespace"),
+	INT("socket-mark-id", NULL, socket_mark_id, "0", 0, UINT32_MAX, IMM, N_MARKS),
 	INT("max-new-connections-per-cycle", NULL, max_new_connections_per_cycle, "10", 1, 1000, 0, N_ACCEPT),
 	INT("max-new-tls-connections-per-cycle", NULL, max_new_tls_connections_per_cycle, "1", 1, 1000, 0, W_TLS),
 	SPECIAL("rename-command", NULL, &config_rename, NULL, IMM | CONFIG_FILE_ONLY | CONFIG_MULTI, NULL),
@@ -173,8 +175,7 @@ const struct config_row config_rows[] = {
 	STRING("syslog-ident", NULL, syslog_ident, "redis", IMM, NULL),
 	ENUM("syslog-facility", NULL, syslog_facility, "local0", facilities, IMM, NULL),
 	BOOL("crash-log-enabled", NULL, crash_log_enabled, "yes", 0, NULL),
-	BOOL("crash-memcheck-enabled", NULL, crash_memcheck_enabled, "yes", 0,
-	    "=a crash report does not test the memory"),
+	BOOL("crash-memcheck-enabled", NULL, crash_memcheck_enabled, "yes", 0, "=a crash report does not test the memory"),
 	BOOL("use-exit-on-panic", NULL, use_exit_on_panic, "no", HID, N_UPSTREAM),
 	BOOL("always-show-logo", NULL, always_show_logo, "no", IMM, "=there is no logo"),
 	BOOL("set-proc-title", NULL, set_proc_title, "yes", IMM, NULL),
@@ -188,8 +189,7 @@ const struct config_row config_rows[] = {
 	BOOL("disable-thp", NULL, disable_thp, "yes", IMM, NULL),
 	{ .name = "hz", .type = CONFIG_INT, .offset = OFF(hz), .initial = "10", .max = INT_MAX, .check = config_check_hz },
 	BOOL("dynamic-hz", NULL, dynamic_hz, "yes", 0, N_HZ),
-	INT("active-expire-effort", NULL, active_expire_effort, "1", 1, 10, 0,
-	    "=expiry is driven by an index and needs no effort setting"),
+	INT("active-expire-effort", NULL, active_expire_effort, "1", 1, 10, 0, N_EXPIRE),
 	BOOL("activerehashing", NULL, activerehashing, "yes", 0, N_TABLE),
 	BOOL("jemalloc-bg-thread", NULL, jemalloc_bg_thread, "yes", 0, N_ALLOCATOR),
 	INT("io-threads", NULL, io_threads, "1", 1, 128, IMM, N_LOOPS),
@@ -201,8 +201,7 @@ const struct config_row config_rows[] = {
 	INT("shutdown-timeout", NULL, shutdown_timeout_s, "10", 0, INT_MAX, 0, W_REPLICATION),
 	{ .name = "shutdown-on-sigint", .type = CONFIG_FLAGS, .flags = CONFIG_MULTI, .offset = OFF(shutdown_on_sigint),
 	  .initial = "default", .choices = shutdowns, .check = config_check_shutdown },
-	{ .name = "shutdown-on-sigterm", .type = CONFIG_FLAGS, .flags = CONFIG_MULTI,
-	    .offset = OFF(shutdown_on_sigterm),
+	{ .name = "shutdown-on-sigterm", .type = CONFIG_FLAGS, .flags = CONFIG_MULTI, .offset = OFF(shutdown_on_sigterm),
 	  .initial = "default", .choices = shutdowns, .check = config_check_shutdown },
 	INT("watchdog-period", NULL, watchdog_period_ms, "0", 0, INT_MAX, HID, N_UPSTREAM),
 	SPECIAL("loadmodule", NULL, &config_loadmodule, NULL, IMM | CONFIG_FILE_ONLY | CONFIG_MULTI, N_MODULES),
@@ -244,27 +243,22 @@ const struct config_row config_rows[] = {
 	ENUM("enable-module-command", NULL, enable_module_command, "no", allows, IMM, NULL),
 	INT64("tracking-table-max-keys", NULL, tracking_table_max_keys, "1000000", 0, INF, 0, W_TRACKING),
 	/* encodings */
-	INT64("hash-max-listpack-entries", "hash-max-ziplist-entries", hash_max_listpack_entries, "512", 0, INF, 0,
-	    W_TYPES),
+	INT64("hash-max-listpack-entries", "hash-max-ziplist-entries", hash_max_listpack_entries, "512", 0, INF, 0, W_TYPES),
 	INT64("hash-max-listpack-value", "hash-max-ziplist-value", hash_max_listpack_value, "64", 0, INF, MEM, W_TYPES),
-	INT("list-max-listpack-size", "list-max-ziplist-size", list_max_listpack_size, "-2", INT_MIN, INT_MAX, 0,
-	    W_TYPES),
+	INT("list-max-listpack-size", "list-max-ziplist-size", list_max_listpack_size, "-2", INT_MIN, INT_MAX, 0, W_TYPES),
 	INT("list-compress-depth", NULL, list_compress_depth, "0", 0, INT_MAX, 0, W_TYPES),
 	INT64("set-max-intset-entries", NULL, set_max_intset_entries, "512", 0, INF, 0, W_TYPES),
 	INT64("set-max-listpack-entries", NULL, set_max_listpack_entries, "128", 0, INF, 0, W_TYPES),
 	INT64("set-max-listpack-value", NULL, set_max_listpack_value, "64", 0, INF, 0, W_TYPES),
-	INT64("zset-max-listpack-entries", "zset-max-ziplist-entries", zset_max_listpack_entries, "128", 0, INF, 0,
-	    W_TYPES),
+	INT64("zset-max-listpack-entries", "zset-max-ziplist-entries", zset_max_listpack_entries, "128", 0, INF, 0, W_TYPES),
 	INT64("zset-max-listpack-value", "zset-max-ziplist-value", zset_max_listpack_value, "64", 0, INF, MEM, W_TYPES),
 	INT64("hll-sparse-max-bytes", NULL, hll_sparse_max_bytes, "3000", 0, INF, MEM, W_TYPES),
 	INT64("stream-node-max-bytes", NULL, stream_node_max_bytes, "4096", 0, INF, MEM, W_TYPES),
 	INT64("stream-node-max-entries", NULL, stream_node_max_entries, "100", 0, INF, 0, W_TYPES),
-	ENUM("sanitize-dump-payload", NULL, sanitize_dump_payload, "no", sanitizes, 0,
-	    "=every payload is checked in full"),
+	ENUM("sanitize-dump-payload", NULL, sanitize_dump_payload, "no", sanitizes, 0, "=every payload is checked in full"),
 	/* persistence */
 	SPECIAL("save", NULL, &config_save, "3600 1 300 100 60 10000", CONFIG_MULTI, W_PERSISTENCE),
-	STRING_CHECK("dbfilename", NULL, dbfilename, "dump.rdb", CONFIG_PROTECTED, config_check_dbfilename,
-	    W_PERSISTENCE),
+	STRING_CHECK("dbfilename", NULL, dbfilename, "dump.rdb", CONFIG_PROTECTED, config_check_dbfilename, W_PERSISTENCE),
 	BOOL("rdbcompression", NULL, rdbcompression, "yes", 0, W_PERSISTENCE),
 	BOOL("rdbchecksum", NULL, rdbchecksum, "yes", IMM, W_PERSISTENCE),
 	BOOL("rdb-del-sync-files", NULL, rdb_del_sync_files, "no", 0, W_PERSISTENCE),
@@ -275,10 +269,8 @@ const struct config_row config_rows[] = {
 	      HID | MEM, W_PERSISTENCE),
 	BOOL("stop-writes-on-bgsave-error", NULL, stop_writes_on_bgsave_error, "yes", 0, W_PERSISTENCE),
 	BOOL("appendonly", NULL, appendonly, "no", 0, W_PERSISTENCE),
-	STRING_CHECK("appendfilename", NULL, appendfilename, "appendonly.aof", IMM, config_check_appendfilename,
-	    W_PERSISTENCE),
-	STRING_CHECK("appenddirname", NULL, appenddirname, "appendonlydir", IMM, config_check_appenddirname,
-	    W_PERSISTENCE),
+	STRING_CHECK("appendfilename", NULL, appendfilename, "appendonly.aof", IMM, config_check_appendfilename, W_PERSISTENCE),
+	STRING_CHECK("appenddirname", NULL, appenddirname, "appendonlydir", IMM, config_check_appenddirname, W_PERSISTENCE),
 	ENUM("appendfsync", NULL, appendfsync, "everysec", fsyncs, 0, W_PERSISTENCE),
 	BOOL("no-appendfsync-on-rewrite", NULL, no_appendfsync_on_rewrite, "no", 0, W_PERSISTENCE),
 	INT("auto-aof-rewrite-percentage", NULL, auto_aof_rewrite_percentage, "100", 0, INT_MAX, 0, W_PERSISTENCE),
@@ -303,11 +295,9 @@ const struct config_row config_rows[] = {
 	INT("replica-priority", "slave-priority", replica_priority, "100", 0, INT_MAX, 0, W_REPLICATION),
 	BOOL("repl-diskless-sync", NULL, repl_diskless_sync, "yes", 0, W_REPLICATION),
 	INT("repl-diskless-sync-delay", NULL, repl_diskless_sync_delay_s, "5", 0, INT_MAX, 0, W_REPLICATION),
-	INT("repl-diskless-sync-max-replicas", NULL, repl_diskless_sync_max_replicas, "0", 0, INT_MAX, 0,
-	    W_REPLICATION),
+	INT("repl-diskless-sync-max-replicas", NULL, repl_diskless_sync_max_replicas, "0", 0, INT_MAX, 0, W_REPLICATION),
 	ENUM("repl-diskless-load", NULL, repl_diskless_load, "disabled", diskless, 0, W_REPLICATION),
-	INT("repl-ping-replica-period", "repl-ping-slave-period", repl_ping_replica_period_s, "10", 1, INT_MAX, 0,
-	    W_REPLICATION),
+	INT("repl-ping-replica-period", "repl-ping-slave-period", repl_ping_replica_period_s, "10", 1, INT_MAX, 0, W_REPLICATION),
 	INT("repl-timeout", NULL, repl_timeout_s, "60", 1, INT_MAX, 0, W_REPLICATION),
 	BOOL("repl-disable-tcp-nodelay", NULL, repl_disable_tcp_nodelay, "no", 0, W_REPLICATION),
 	{ .name = "repl-backlog-size", .type = CONFIG_INT64, .flags = MEM, .offset = OFF(repl_backlog_size), .initial = "1mb",
@@ -326,13 +316,11 @@ const struct config_row config_rows[] = {
 	INT("cluster-announce-tls-port", NULL, cluster_announce_tls_port, "0", 0, 65535, 0, W_CLUSTER),
 	INT("cluster-announce-bus-port", NULL, cluster_announce_bus_port, "0", 0, 65535, 0, W_CLUSTER),
 	STRING("cluster-announce-ip", NULL, cluster_announce_ip, "", 0, W_CLUSTER),
-	STRING_CHECK("cluster-announce-hostname", NULL, cluster_announce_hostname, "", 0, config_check_hostname,
-	    W_CLUSTER),
+	STRING_CHECK("cluster-announce-hostname", NULL, cluster_announce_hostname, "", 0, config_check_hostname, W_CLUSTER),
 	STRING("cluster-announce-human-nodename", NULL, cluster_announce_human_nodename, "", 0, W_CLUSTER),
 	ENUM("cluster-preferred-endpoint-type", NULL, cluster_preferred_endpoint_type, "ip", endpoints, 0, W_CLUSTER),
 	BOOL("cluster-require-full-coverage", NULL, cluster_require_full_coverage, "yes", 0, W_CLUSTER),
-	BOOL("cluster-replica-no-failover", "cluster-slave-no-failover", cluster_replica_no_failover, "no", 0,
-	    W_CLUSTER),
+	BOOL("cluster-replica-no-failover", "cluster-slave-no-failover", cluster_replica_no_failover, "no", 0, W_CLUSTER),
 	INT("cluster-replica-validity-factor", "cluster-slave-validity-factor", cluster_replica_validity_factor, "10", 0, INT_MAX,
 	    0, W_CLUSTER),
 	INT("cluster-migration-barrier", NULL, cluster_migration_barrier, "1", 0, INT_MAX, 0, W_CLUSTER),

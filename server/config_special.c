@@ -103,7 +103,7 @@ static void save_get(const struct config *c, struct config_text *out)
 {
 	for (size_t i = 0; i < c->save.n; i++)
 		config_text_addf(out, "%s%lld %lld", i ? " " : "", (long long)c->save.v[i].seconds,
-		                 (long long)c->save.v[i].changes);
+				 (long long)c->save.v[i].changes);
 }
 
 static void save_rewrite(const struct config *c, const struct config *defaults, struct config_text *out)
@@ -112,7 +112,8 @@ static void save_rewrite(const struct config *c, const struct config *defaults, 
 	if (!c->save.n)
 		config_text_addf(out, "save \"\"\n");
 	for (size_t i = 0; i < c->save.n; i++)
-		config_text_addf(out, "save %lld %lld\n", (long long)c->save.v[i].seconds, (long long)c->save.v[i].changes);
+		config_text_addf(out, "save %lld %lld\n", (long long)c->save.v[i].seconds,
+				 (long long)c->save.v[i].changes);
 }
 
 const struct config_special config_save = { save_set, save_get, save_rewrite };
@@ -148,7 +149,8 @@ static bool output_set(struct config *c, const struct config_source *from, int a
 		    !number_parse_memory(argv[i + 2], strlen(argv[i + 2]), &one.soft_bytes) ||
 		    !number_parse(argv[i + 3], strlen(argv[i + 3]), &one.soft_seconds) || one.soft_seconds < 0 ||
 		    one.soft_seconds > INT32_MAX)
-			return config_error(error, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
+			return config_error(
+				error, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
 		limit[class] = one;
 	}
 	memcpy(c->output_limit, limit, sizeof limit);
@@ -159,8 +161,9 @@ static void output_get(const struct config *c, struct config_text *out)
 {
 	for (int i = 0; i < OUTPUT_CLASSES; i++) {
 		const struct config_output_limit *l = &c->output_limit[i];
-		config_text_addf(out, "%s%s %llu %llu %lld", i ? " " : "", output_names[i], (unsigned long long)l->hard_bytes,
-		                 (unsigned long long)l->soft_bytes, (long long)l->soft_seconds);
+		config_text_addf(out, "%s%s %llu %llu %lld", i ? " " : "", output_names[i],
+				 (unsigned long long)l->hard_bytes, (unsigned long long)l->soft_bytes,
+				 (long long)l->soft_seconds);
 	}
 }
 
@@ -188,7 +191,8 @@ static bool oom_set(struct config *c, const struct config_source *from, int argc
 		return config_error(error, "wrong number of arguments");
 	for (int i = 0; i < 3; i++)
 		if (!number_parse(argv[i], strlen(argv[i]), &v[i]) || v[i] < -2000 || v[i] > 2000)
-			return config_error(error, "Invalid oom-score-adj-values, elements must be between -2000 and 2000.");
+			return config_error(error,
+					    "Invalid oom-score-adj-values, elements must be between -2000 and 2000.");
 	for (int i = 0; i < 3; i++)
 		c->oom_score_adj_values[i] = (int)v[i];
 	return true;
@@ -205,11 +209,11 @@ const struct config_special config_oom_values = { oom_set, oom_get, NULL };
 
 /* ------------------------------------------------------------------ notify-keyspace-events */
 
-#define NOTIFY_ALL                                                                                                       \
-	(NOTIFY_GENERIC | NOTIFY_STRING | NOTIFY_LIST | NOTIFY_SET | NOTIFY_HASH | NOTIFY_ZSET | NOTIFY_EXPIRED |        \
+#define NOTIFY_ALL \
+	(NOTIFY_GENERIC | NOTIFY_STRING | NOTIFY_LIST | NOTIFY_SET | NOTIFY_HASH | NOTIFY_ZSET | NOTIFY_EXPIRED | \
 	 NOTIFY_EVICTED | NOTIFY_STREAM | NOTIFY_MODULE)
 
-/* In the order in which they are printed; 'A' stands for the first ten. */
+/* In the order in which they are printed; 'A' stands for the first ten, and 'n' is not shown behind it. */
 static const struct {
 	char letter;
 	int bit;
@@ -250,7 +254,8 @@ static void notify_get(const struct config *c, struct config_text *out)
 	if (all)
 		config_text_add(out, "A", 1);
 	for (size_t i = 0; i < NOTIFY_LETTERS; i++)
-		if ((c->notify_keyspace_events & notify_letters[i].bit) && !(all && (notify_letters[i].bit & NOTIFY_ALL)))
+		if ((c->notify_keyspace_events & notify_letters[i].bit) &&
+		    !(all && (notify_letters[i].bit & (NOTIFY_ALL | NOTIFY_NEW))))
 			config_text_add(out, &notify_letters[i].letter, 1);
 }
 
@@ -286,8 +291,9 @@ static bool percentiles_set(struct config *c, const struct config_source *from, 
 		if (number && v[i] >= 0.0 && v[i] <= 100.0)
 			continue;
 		free(v);
-		return config_error(error, number ? "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
-		                                  : "Invalid latency-tracking-info-percentiles parameters");
+		return config_error(
+			error, number ? "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
+				      : "Invalid latency-tracking-info-percentiles parameters");
 	}
 	free(c->latency_percentiles.v);
 	c->latency_percentiles.v = v;
@@ -442,7 +448,7 @@ static bool user_set(struct config *c, const struct config_source *from, int arg
 	config_text_quote(&name, argv[0]);
 	for (size_t i = 0; i < c->user.n && !name.failed; i++)
 		known = known || (!strncmp(c->user.v[i], name.ptr, name.len) &&
-		                  (c->user.v[i][name.len] == ' ' || !c->user.v[i][name.len]));
+				  (c->user.v[i][name.len] == ' ' || !c->user.v[i][name.len]));
 	config_text_clear(&name);
 	if (known)
 		return config_error(

@@ -112,7 +112,8 @@ static bool number_from(const struct config_row *row, const char *text, uint64_t
 	int64_t n;
 
 	*negative = false;
-	if ((row->flags & CONFIG_PERCENT) && len > 1 && text[len - 1] == '%' && number_parse(text, len - 1, &n) && n >= 0) {
+	if ((row->flags & CONFIG_PERCENT) && len > 1 && text[len - 1] == '%' && number_parse(text, len - 1, &n) &&
+	    n >= 0) {
 		*v = (uint64_t)-n;
 		*negative = n > 0;
 		return true;
@@ -121,7 +122,7 @@ static bool number_from(const struct config_row *row, const char *text, uint64_t
 		return true;
 	if (row->flags & (CONFIG_PERCENT | CONFIG_MEMORY))
 		return config_error(error, row->flags & CONFIG_PERCENT ? "argument must be a memory or percent value"
-		                                                       : "argument must be a memory value");
+								       : "argument must be a memory value");
 	if (row->flags & CONFIG_OCTAL) {
 		char *end;
 		errno = 0;
@@ -145,10 +146,10 @@ static bool number_fits(const struct config_row *row, uint64_t v, bool negative,
 	if (!low && !high)
 		return true;
 	if (row->flags & CONFIG_OCTAL)
-		return config_error(error, "argument must be between %llo and %llo inclusive", (unsigned long long)row->min,
-		                    (unsigned long long)row->max);
+		return config_error(error, "argument must be between %llo and %llo inclusive",
+				    (unsigned long long)row->min, (unsigned long long)row->max);
 	return config_error(error, "argument must be between %lld and %llu inclusive", (long long)row->min,
-	                    (unsigned long long)row->max);
+			    (unsigned long long)row->max);
 }
 
 static bool set_number(struct config *c, const struct config_row *row, const char *text, char **error)
@@ -262,27 +263,23 @@ bool config_string_replace(const char **slot, const char *value, char **error)
 /* ------------------------------------------------------------------ rows */
 
 static bool set_typed(struct config *c, const struct config_row *row, const struct config_source *from, int argc,
-                      char **argv, char **error)
+		      char **argv, char **error)
 {
 	if (row->type == CONFIG_SPECIAL)
 		return row->special->set(c, from, argc, argv, error);
 	if (row->flags & CONFIG_MULTI ? argc < 1 : argc != 1)
 		return config_error(error, "wrong number of arguments");
 	switch (row->type) {
-	case CONFIG_BOOL:
-		return set_bool(c, row, argv[0], error);
+	case CONFIG_BOOL: return set_bool(c, row, argv[0], error);
 	case CONFIG_ENUM:
-	case CONFIG_FLAGS:
-		return set_enum(c, row, argc, argv, error);
-	case CONFIG_STRING:
-		return config_string_replace((const char **)field(c, row), argv[0], error);
-	default:
-		return set_number(c, row, argv[0], error);
+	case CONFIG_FLAGS: return set_enum(c, row, argc, argv, error);
+	case CONFIG_STRING: return config_string_replace((const char **)field(c, row), argv[0], error);
+	default: return set_number(c, row, argv[0], error);
 	}
 }
 
 bool config_value_set(struct config *c, const struct config_row *row, const struct config_source *from, int argc,
-                      char **argv, char **error)
+		      char **argv, char **error)
 {
 	return set_typed(c, row, from, argc, argv, error) && (!row->check || row->check(c, error));
 }
@@ -291,22 +288,15 @@ void config_value_get(const struct config *c, const struct config_row *row, stru
 {
 	config_text_add(out, "", 0); /* never NULL */
 	switch (row->type) {
-	case CONFIG_BOOL:
-		config_text_addf(out, "%s", *(const bool *)const_field(c, row) ? "yes" : "no");
-		break;
+	case CONFIG_BOOL: config_text_addf(out, "%s", *(const bool *)const_field(c, row) ? "yes" : "no"); break;
 	case CONFIG_ENUM:
-	case CONFIG_FLAGS:
-		get_enum(c, row, out);
-		break;
-	case CONFIG_STRING:
-		config_text_addf(out, "%s", *(const char *const *)const_field(c, row));
-		break;
+	case CONFIG_FLAGS: get_enum(c, row, out); break;
+	case CONFIG_STRING: config_text_addf(out, "%s", *(const char *const *)const_field(c, row)); break;
 	case CONFIG_SPECIAL:
 		if (row->special->get)
 			row->special->get(c, out);
 		break;
-	default:
-		get_number(c, row, out);
+	default: get_number(c, row, out);
 	}
 }
 
@@ -323,7 +313,7 @@ bool config_value_equal(const struct config *a, const struct config *b, const st
 }
 
 void config_value_rewrite(const struct config *c, const struct config *defaults, const struct config_row *row,
-                          struct config_text *out)
+			  struct config_text *out)
 {
 	int64_t percent = row->flags & CONFIG_PERCENT ? *(const int64_t *)const_field(c, row) : 0;
 
@@ -336,8 +326,8 @@ void config_value_rewrite(const struct config *c, const struct config *defaults,
 		config_text_quote(out, *(const char *const *)const_field(c, row));
 	else if (row->flags & CONFIG_MEMORY && percent >= 0)
 		memory_text(out, row->type == CONFIG_UINT64  ? *(const uint64_t *)const_field(c, row)
-		                 : row->type == CONFIG_INT64 ? (uint64_t) * (const int64_t *)const_field(c, row)
-		                                             : (uint64_t) * (const int *)const_field(c, row));
+				 : row->type == CONFIG_INT64 ? (uint64_t) * (const int64_t *)const_field(c, row)
+							     : (uint64_t) * (const int *)const_field(c, row));
 	else
 		config_value_get(c, row, out);
 	config_text_add(out, "\n", 1);

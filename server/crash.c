@@ -73,7 +73,8 @@ static void report(int sig, const siginfo_t *info, const void *context)
 	put_number("\nProgram counter: ", program_counter(context), 16);
 	log_raw("\n\n------ STACK TRACE ------\n");
 	backtrace_symbols_fd(frames, backtrace(frames, FRAMES), log_fd());
-	log_raw("\n=== SHOAL BUG REPORT END. Please report this with the lines above, and what the server was doing. ===\n");
+	log_raw("\n=== SHOAL BUG REPORT END. Please report this with the lines above, and what the server was doing. "
+		"===\n");
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)

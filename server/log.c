@@ -144,8 +144,8 @@ static size_t log_prefix(char *buf, size_t size, enum log_level level)
 		when[0] = '\0';
 	if (current_pid == 0)
 		current_pid = getpid();
-	n = snprintf(buf, size, "%d:%c %s.%03d %c ", (int)current_pid, __atomic_load_n(&current_role, __ATOMIC_RELAXED), when,
-	             (int)(now_us / 1000 % 1000), ".-*#"[level]);
+	n = snprintf(buf, size, "%d:%c %s.%03d %c ", (int)current_pid, __atomic_load_n(&current_role, __ATOMIC_RELAXED),
+		     when, (int)(now_us / 1000 % 1000), ".-*#"[level]);
 	return n < 0 ? 0 : (size_t)n;
 }
 

@@ -22,19 +22,20 @@ static int version(void)
 
 static int usage(FILE *out, int status)
 {
-	fprintf(out, "Usage: shoal-server [/path/to/shoal.conf] [--directive value ...] [-]\n"
-	             "       shoal-server -               (read the configuration from standard input)\n"
-	             "       shoal-server -v or --version\n"
-	             "       shoal-server -h or --help\n"
-	             "       shoal-server --check-system  (look at the system's settings)\n"
-	             "\n"
-	             "Every directive of the configuration file can be given on the command line; what comes last counts.\n"
-	             "\n"
-	             "Examples:\n"
-	             "       shoal-server\n"
-	             "       shoal-server --port 7777 --loops 2\n"
-	             "       echo 'maxclients 500' | shoal-server -\n"
-	             "       shoal-server /etc/shoal/shoal.conf --loglevel verbose\n");
+	fprintf(out,
+		"Usage: shoal-server [/path/to/shoal.conf] [--directive value ...] [-]\n"
+		"       shoal-server -               (read the configuration from standard input)\n"
+		"       shoal-server -v or --version\n"
+		"       shoal-server -h or --help\n"
+		"       shoal-server --check-system  (look at the system's settings)\n"
+		"\n"
+		"Every directive of the configuration file can be given on the command line; what comes last counts.\n"
+		"\n"
+		"Examples:\n"
+		"       shoal-server\n"
+		"       shoal-server --port 7777 --loops 2\n"
+		"       echo 'maxclients 500' | shoal-server -\n"
+		"       shoal-server /etc/shoal/shoal.conf --loglevel verbose\n");
 	return status;
 }
 
@@ -47,7 +48,8 @@ static bool is(const char *arg, const char *name)
 static int without_server(int argc, char **argv)
 {
 	if (argc >= 2 && is(argv[1], "--test-memory")) {
-		fprintf(stderr, "shoal-server does not test memory. Use memtester on a running system, or memtest86+ at boot.\n");
+		fprintf(stderr, "shoal-server does not test memory. Use memtester on a running system, or memtest86+ "
+				"at boot.\n");
 		return 1;
 	}
 	if (argc != 2)

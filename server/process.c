@@ -21,17 +21,17 @@
 #include "server/server.h"
 
 #define DEFAULT_PIDFILE "/var/run/shoal.pid"
-#define RESERVED_FILES 32  /* log, listeners, files of persistence */
-#define FILES_PER_LOOP 4   /* poller, wake-up, listener, one to spare */
+#define RESERVED_FILES 32 /* log, listeners, files of persistence */
+#define FILES_PER_LOOP 4  /* poller, wake-up, listener, one to spare */
 
 extern char **environ;
 
 static struct {
 	char *title, *title_end; /* the memory that ps shows */
 	const char *program;
-	char pidfile[4096];      /* "" when none was written */
+	char pidfile[4096]; /* "" when none was written */
 	bool supervised;
-	int oom_base;            /* score found at start */
+	int oom_base; /* score found at start */
 	bool oom_known;
 } process;
 
@@ -86,7 +86,8 @@ static void log_from_handler(const char *text)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	int n = snprintf(line, sizeof line, "%d:signal-handler (%lld) %s\n", (int)getpid(), (long long)now.tv_sec, text);
+	int n = snprintf(line, sizeof line, "%d:signal-handler (%lld) %s\n", (int)getpid(), (long long)now.tv_sec,
+			 text);
 	if (n > 0)
 		log_raw(line);
 }
@@ -171,23 +172,26 @@ static int limit_files(const struct config *cfg)
 	if (got >= needed) {
 		if (before.rlim_cur < needed)
 			log_notice("Increased maximum number of open files to %llu (it was originally set to %llu).",
-			           (unsigned long long)needed, (unsigned long long)before.rlim_cur);
+				   (unsigned long long)needed, (unsigned long long)before.rlim_cur);
 		return 0;
 	}
 	if (got <= own) {
-		log_warning("Your current 'ulimit -n' of %llu is not enough for the server to start. Please increase your open "
-		            "file limit to at least %llu. Exiting.", (unsigned long long)got, (unsigned long long)needed);
+		log_warning("Your current 'ulimit -n' of %llu is not enough for the server to start. Please increase "
+			    "your open "
+			    "file limit to at least %llu. Exiting.",
+			    (unsigned long long)got, (unsigned long long)needed);
 		return -1;
 	}
 	if (!use_config("maxclients", (long long)(got - own)))
 		return -1;
 	log_warning("You requested maxclients of %d requiring at least %llu max file descriptors.", requested,
-	            (unsigned long long)needed);
+		    (unsigned long long)needed);
 	log_warning("Server can't set maximum open files to %llu because of OS error: %s.", (unsigned long long)needed,
-	            strerror(err));
-	log_warning("Current maximum open files is %llu. maxclients has been reduced to %llu to compensate for low ulimit. If "
-	            "you need higher maxclients increase 'ulimit -n'.", (unsigned long long)got,
-	            (unsigned long long)(got - own));
+		    strerror(err));
+	log_warning("Current maximum open files is %llu. maxclients has been reduced to %llu to compensate for low "
+		    "ulimit. If "
+		    "you need higher maxclients increase 'ulimit -n'.",
+		    (unsigned long long)got, (unsigned long long)(got - own));
 	return 0;
 }
 
@@ -200,7 +204,7 @@ static bool apply_maxclients(const struct config *now, char **error)
 	if (got >= needed)
 		return true;
 	if (asprintf(error, "The operating system is not able to handle the specified number of clients, try with %llu",
-	             (unsigned long long)(got > own ? got - own : 0)) < 0)
+		     (unsigned long long)(got > own ? got - own : 0)) < 0)
 		*error = NULL;
 	return false;
 }
@@ -276,8 +280,9 @@ static bool supervise_systemd(void)
 		log_warning("systemd supervision requested or auto-detected, but NOTIFY_SOCKET not found");
 		return false;
 	}
-	log_notice("supervised by systemd. Please make sure you set appropriate values for TimeoutStartSec and TimeoutStopSec "
-	           "in your service unit.");
+	log_notice("supervised by systemd. Please make sure you set appropriate values for TimeoutStartSec and "
+		   "TimeoutStopSec "
+		   "in your service unit.");
 	sd_notify(0, "STATUS=Shoal is loading...\n");
 	return true;
 }
@@ -285,7 +290,9 @@ static bool supervise_systemd(void)
 static bool supervise(int how)
 {
 	if (how == SUPERVISED_AUTO)
-		how = getenv("UPSTART_JOB") ? SUPERVISED_UPSTART : getenv("NOTIFY_SOCKET") ? SUPERVISED_SYSTEMD : SUPERVISED_NO;
+		how = getenv("UPSTART_JOB")     ? SUPERVISED_UPSTART
+		      : getenv("NOTIFY_SOCKET") ? SUPERVISED_SYSTEMD
+						: SUPERVISED_NO;
 	return how == SUPERVISED_UPSTART ? supervise_upstart() : how == SUPERVISED_SYSTEMD && supervise_systemd();
 }
 
@@ -381,7 +388,7 @@ static void watch_changes(void)
 static int open_log(const struct config *cfg)
 {
 	int err = log_open((enum log_level)cfg->loglevel, cfg->logfile, cfg->syslog_enabled ? cfg->syslog_ident : NULL,
-	                   cfg->syslog_facility);
+			   cfg->syslog_facility);
 
 	if (err)
 		fprintf(stderr,
@@ -406,7 +413,8 @@ int process_enter(const struct config *cfg)
 	set_handler(SIGHUP, SIG_IGN);
 	set_handler(SIGPIPE, SIG_IGN);
 	log_notice("oO0OoO0OoO0Oo Shoal is starting oO0OoO0OoO0Oo");
-	log_notice("Shoal version=%s, bits=%d, pid=%d, just started", SHOAL_VERSION, (int)sizeof(long) * 8, (int)getpid());
+	log_notice("Shoal version=%s, bits=%d, pid=%d, just started", SHOAL_VERSION, (int)sizeof(long) * 8,
+		   (int)getpid());
 	if (*config_file())
 		log_notice("Configuration loaded");
 	else
@@ -491,8 +499,9 @@ int process_check_system(void)
 		fclose(f);
 	}
 	ok &= check("clocksource", strncmp(source, "hpet", 4) && strncmp(source, "acpi_pm", 7),
-	            "The kernel's clock source is slow, which every command pays for. If the machine allows it, write \"tsc\" to "
-	            "/sys/devices/system/clocksource/clocksource0/current_clocksource.");
+		    "The kernel's clock source is slow, which every command pays for. If the machine allows it, write "
+		    "\"tsc\" to "
+		    "/sys/devices/system/clocksource/clocksource0/current_clocksource.");
 	read_number("/proc/sys/net/core/somaxconn", &most);
 	ok &= check("tcp-backlog", most >= cfg->tcp_backlog,
 		    "net.core.somaxconn is lower than `tcp-backlog`: connections that arrive all at once may be "
@@ -500,7 +509,8 @@ int process_check_system(void)
 		    "with sysctl, or lower tcp-backlog.");
 	getrlimit(RLIMIT_NOFILE, &files);
 	ok &= check("open-files", raise_files(files_needed(cfg), &err) >= files_needed(cfg),
-	            "The limit of open files is too low for `maxclients`. Raise it with `ulimit -n`, or LimitNOFILE in the unit "
-	            "file.");
+		    "The limit of open files is too low for `maxclients`. Raise it with `ulimit -n`, or LimitNOFILE in "
+		    "the unit "
+		    "file.");
 	return ok ? 0 : 1;
 }
