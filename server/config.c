@@ -307,6 +307,9 @@ int config_load(const char *file, int argc, char **argv, char **error)
 		return -1;
 	free(file_path);
 	file_path = file ? absolute(file) : NULL;
+	char cwd[PATH_MAX];
+	if (getcwd(cwd, sizeof cwd) && !config_string_replace(&p.c->dir, cwd, error))
+		return take_parsed(&p, false);
 	return take_parsed(&p, parse_all(&p, file_path, argc, argv));
 }
 

@@ -155,7 +155,11 @@ bool config_parse_file(struct config_parser *p, const char *path, int fd)
 
 static bool dir_was_set(const struct config_parser *p)
 {
-	return p->seen[config_row_find("dir", NULL) - config_rows];
+	static const struct config_row *dir;
+
+	if (!dir)
+		dir = config_row_find("dir", NULL);
+	return p->seen[dir - config_rows];
 }
 
 /* Every file that the pattern names; a pattern that matches nothing is no error, a plain name that is missing is. */

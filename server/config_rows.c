@@ -343,9 +343,11 @@ const struct config_row config_rows[] = {
 
 const struct config_row *config_row_find(const char *name, bool *alias)
 {
+	char first = *name >= 'A' && *name <= 'Z' ? (char)(*name + 32) : *name;
+
 	for (const struct config_row *row = config_rows; row->name; row++) {
-		bool by_alias = row->alias && !strcasecmp(row->alias, name);
-		if (!by_alias && strcasecmp(row->name, name))
+		bool by_alias = row->alias && *row->alias == first && !strcasecmp(row->alias, name);
+		if (!by_alias && (*row->name != first || strcasecmp(row->name, name)))
 			continue;
 		if (alias)
 			*alias = by_alias;
@@ -390,13 +392,16 @@ const char *config_row_nearest(const char *name)
 {
 	const char *best = NULL;
 	size_t len = strlen(name);
-	unsigned limit = len < 4 ? 1 : (unsigned)len / 3 + 1, least = limit + 1;
+	unsigned limit = len < 4 ? 1 : len > 12 ? 5 : (unsigned)len / 3 + 1, least = limit + 1;
 
 	if (len > NAME_MAX_LEN)
 		return NULL;
 	for (const struct config_row *row = config_rows; row->name; row++) {
 		const char *names[] = { row->name, row->alias };
 		for (int i = 0; i < 2 && names[i]; i++) {
+			size_t n = strlen(names[i]);
+			if ((n > len ? n - len : len - n) >= least)
+				continue;
 			unsigned d = distance(name, names[i]);
 			if (d < least) {
 				least = d;

@@ -321,6 +321,15 @@ const struct config_special config_percentiles = { percentiles_set, percentiles_
 
 /* ------------------------------------------------------------------ bind */
 
+/* Whatever the resolver thinks of it, a line of words must be able to hold it. */
+static bool is_word(const char *word)
+{
+	for (const char *p = word; *p; p++)
+		if ((unsigned char)*p <= ' ' || *p == 0x7f || *p == '"' || *p == '\'' || *p == '\\')
+			return false;
+	return *word;
+}
+
 static bool bind_set(struct config *c, const struct config_source *from, int argc, char **argv, char **error)
 {
 	struct config_list list = { 0 }, old = { c->bind, (size_t)c->bind_count };
@@ -332,11 +341,13 @@ static bool bind_set(struct config *c, const struct config_source *from, int arg
 		return config_error(error, "Too many bind addresses specified.");
 	if (argc == 1 && !*argv[0])
 		argc = 0;
-	for (int i = 0; i < argc; i++)
-		if (!config_list_add(&list, argv[i])) {
-			config_list_clear(&list);
-			return config_error(error, "out of memory");
-		}
+	for (int i = 0; i < argc; i++) {
+		bool word = is_word(argv[i]);
+		if (word && config_list_add(&list, argv[i]))
+			continue;
+		config_list_clear(&list);
+		return config_error(error, word ? "out of memory" : "Invalid bind address");
+	}
 	config_list_clear(&old);
 	c->bind = list.v;
 	c->bind_count = (int)list.n;
@@ -413,10 +424,12 @@ static bool dir_set(struct config *c, const struct config_source *from, int argc
 	int n = snprintf(path, sizeof path, "%s%s%s", base, *base ? "/" : "", argv[0]);
 	if (n < 0 || (size_t)n >= sizeof path)
 		return config_error(error, "%s", strerror(ENAMETOOLONG));
-	if (!realpath(path, absolute) || stat(absolute, &st) < 0 || access(absolute, X_OK) < 0)
+	if (!realpath(path, absolute) || stat(absolute, &st) < 0)
 		return config_error(error, "%s", strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return config_error(error, "%s", strerror(ENOTDIR));
+	if (access(absolute, X_OK) < 0)
+		return config_error(error, "%s", strerror(errno));
 	return config_string_replace(&c->dir, absolute, error);
 }
 
