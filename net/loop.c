@@ -91,7 +91,8 @@ static void wake_conns(struct net_loop *l)
 		if (!(c->flags & CONN_DEAD) && l->server->ev.data)
 			conn_action(c, l->server->ev.data(c));
 	}
-	memmove(l->wakes.v, l->wakes.v + n, (l->wakes.n - n) * sizeof *l->wakes.v);
+	if (n)
+		memmove(l->wakes.v, l->wakes.v + n, (l->wakes.n - n) * sizeof *l->wakes.v);
 	l->wakes.n -= n;
 }
 
