@@ -53,6 +53,7 @@ do_install() {
 		put 644 conf/shoal.conf "$CONF/shoal.conf.default"
 		[ -f "$DESTDIR$CONF/shoal.conf" ] || put 644 conf/shoal.conf "$CONF/shoal.conf"
 	fi
+	[ ! -f conf/users.acl ] || put 644 conf/users.acl "$CONF/users.acl.sample"
 	if [ -f conf/shoal.service ]; then
 		mkdir -p "$DESTDIR$UNITDIR"
 		sed -e "s|@BIN@|$BIN|g" -e "s|@CONF@|$CONF|g" conf/shoal.service >"$DESTDIR$UNITDIR/shoal.service"
@@ -69,7 +70,7 @@ do_uninstall() {
 	done
 	rm -rf "$DESTDIR${INCDIR:?}"
 	if cmp -s "$DESTDIR$CONF/shoal.conf" "$DESTDIR$CONF/shoal.conf.default"; then rm -f "$DESTDIR$CONF/shoal.conf"; fi
-	rm -f "$DESTDIR$CONF/shoal.conf.default"
+	rm -f "$DESTDIR$CONF/shoal.conf.default" "$DESTDIR$CONF/users.acl.sample"
 	for d in "$CONF" "$LIBDIR/pkgconfig" "$UNITDIR"; do rmdir "$DESTDIR$d" 2>/dev/null || true; done
 }
 

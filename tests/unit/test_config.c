@@ -334,6 +334,38 @@ START_TEST(get_matches)
 }
 END_TEST
 
+/* conf/shoal.conf shows every directive with its default, and loads. */
+START_TEST(sample_is_complete)
+{
+	static char text[1 << 16], line[1024];
+	unsigned char shown[512] = { 0 };
+	char *error;
+	FILE *f = fopen("conf/shoal.conf", "r");
+
+	ck_assert_msg(f != NULL, "conf/shoal.conf: the tests run at the top of the tree");
+	while (fgets(line, sizeof line, f)) {
+		char name[64], *directive = line[0] == '#' ? line + 1 : line;
+		if (sscanf(directive, "%63[a-z-] ", name) != 1 || !config_row_find(name, NULL))
+			continue;
+		const struct config_row *row = config_row_find(name, NULL);
+		shown[row - config_rows] = 1;
+		if (line[0] == '#' && strcmp(name, "replicaof") && !(row->flags & CONFIG_FILE_ONLY))
+			strncat(text, directive, sizeof text - strlen(text) - 1);
+	}
+	fclose(f);
+	parse(text);
+	for (const struct config_row *row = config_rows; row->name; row++) {
+		if (row->flags & CONFIG_HIDDEN || (row->waits && strstr(row->waits, "either")))
+			continue;
+		ck_assert_msg(shown[row - config_rows], "conf/shoal.conf does not show %s", row->name);
+		if (!(row->flags & CONFIG_FILE_ONLY))
+			ck_assert_msg(config_value_equal(config(), config_defaults(), row), "conf/shoal.conf: default of %s", row->name);
+	}
+	ck_assert_int_eq(config_load("conf/shoal.conf", 0, NULL, &error), 0);
+	ck_assert_str_eq(value("bind"), "127.0.0.1 -::1");
+}
+END_TEST
+
 /* ------------------------------------------------------------------ files */
 
 static char dir[64];
@@ -502,7 +534,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, NULL, reset);
 	const TTest *const tests[] = { defaults, rows_agree, lines_and_quotes, unknown_names, numbers, words, lists,
 		notify_letters, set_all_or_none, set_protected, no_nul_in_values, refusal_brings_all_back,
-		references_outlive_changes, get_matches };
+		references_outlive_changes, get_matches, sample_is_complete };
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
 		tcase_add_test(tc, tests[i]);
 	tcase_add_checked_fixture(files, make_dir, remove_dir);
