@@ -19,6 +19,7 @@
 #include "server/exec.h"
 #include "server/info.h"
 #include "server/journal/journal.h"
+#include "server/listen.h"
 #include "server/log.h"
 #include "server/process.h"
 #include "server/replay.h"
@@ -32,7 +33,6 @@ static struct {
 	struct store *store;
 	struct net_server *net;
 	struct journal *journal;
-	struct net_listener *tcp; /* the first TCP listener: the port */
 	int64_t start_ms;
 	unsigned loops;
 	char run_id[41];
@@ -68,7 +68,7 @@ unsigned server_loops(void)
 
 int server_port(void)
 {
-	return server.tcp ? net_listener_port(server.tcp) : config()->port;
+	return listen_port();
 }
 
 bool server_shutting_down(void)
@@ -211,63 +211,6 @@ static int open_store(const struct config *cfg)
 	return 0;
 }
 
-/* One listener; says what failed. `optional`: an address that this machine does not have is passed over. */
-static int listen_on(const char *url, const char *what, int port, bool optional)
-{
-	int err = 0;
-	struct net_listener *l = net_listen(server.net, url, &err);
-	if (l) {
-		if (!server.tcp && !strncmp(url, "tcp", 3))
-			server.tcp = l;
-		return 0;
-	}
-	if (optional && (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -ENOENT))
-		return 0;
-	log_warning("Warning: Could not create server TCP listening socket %s:%d: %s", what, port, strerror(-err));
-	return err;
-}
-
-static int listen_tcp(const struct config *cfg)
-{
-	char url[300];
-	if (cfg->port == 0)
-		return 0;
-	for (int i = 0; i < cfg->bind_count; i++) {
-		const char *host = cfg->bind[i];
-		bool optional = *host == '-', v6 = strchr(host, ':');
-		host += optional;
-		if (!strcmp(host, "*"))
-			snprintf(url, sizeof url, "tcp4://0.0.0.0:%d", cfg->port);
-		else if (!strcmp(host, "::*"))
-			snprintf(url, sizeof url, "tcp6://[::]:%d", cfg->port);
-		else
-			snprintf(url, sizeof url, v6 ? "tcp6://[%s]:%d" : "tcp4://%s:%d", host, cfg->port);
-		int err = listen_on(url, host, cfg->port, optional);
-		if (err) {
-			log_warning("Failed listening on port %d (tcp), aborting. Another server may use it: stop that one, or "
-			            "choose another port or bind address.",
-			            cfg->port);
-			return err;
-		}
-	}
-	return 0;
-}
-
-static int listen_unix(const struct config *cfg)
-{
-	char url[300];
-	if (!*cfg->unixsocket)
-		return 0;
-	snprintf(url, sizeof url, "unix://%s?mode=%04o", cfg->unixsocket,
-	         (unsigned)(cfg->unixsocketperm ? cfg->unixsocketperm : 0777));
-	int err = 0;
-	if (net_listen(server.net, url, &err))
-		return 0;
-	log_warning("Failed opening Unix socket: bind: %s: %s. Check that its directory exists and may be written.",
-	            cfg->unixsocket, strerror(-err));
-	return err;
-}
-
 static int open_net(const struct config *cfg)
 {
 	struct net_options o;
@@ -283,8 +226,7 @@ static int open_net(const struct config *cfg)
 	server.net = net_server_new(&events, &o, &err);
 	if (!server.net)
 		return err;
-	err = listen_tcp(cfg);
-	return err ? err : listen_unix(cfg);
+	return listen_open(server.net, cfg);
 }
 
 static bool apply_keepalive(const struct config *now, char **error)
