@@ -396,7 +396,7 @@ static struct command client_subs[] = {
 	           .summary = "Tells what is known about the connection.", .complexity = "O(1)",
 	           .tips = "nondeterministic_output"),
 	CLIENT_ROW("kill", client_kill_command, EXEC_ALONE, -3, ADMIN_FLAGS, .since = "2.4.0",
-	           .summary = "Closes connections.", .complexity = "O(N) where N is the number of client connections",
+	           .summary = "Closes connections.", .complexity = "O(N) in the number of client connections",
 	           .args = "filter:<old-format:string(ip:port)^2.8.12|new-format:<[ID client-id:integer@2.8.12]|"
 	                   "[TYPE client-type:<normal:NORMAL|master:MASTER@3.2.0|slave:SLAVE|replica:REPLICA@5.0.0|"
 	                   "pubsub:PUBSUB>@2.8.12]|[USER username:string]|[ADDR addr:string(ip:port)]|"
@@ -404,7 +404,7 @@ static struct command client_subs[] = {
 	           .history = "2.8.12 Filters by option.\n2.8.12 Option ID.\n3.2.0 TYPE master.\n"
 	                      "5.0.0 TYPE replica; slave goes on working.\n6.2.0 Option LADDR."),
 	CLIENT_ROW("list", client_list, EXEC_ALONE, -2, ADMIN_FLAGS, .since = "2.4.0", .summary = "Lists the connections.",
-	           .complexity = "O(N) where N is the number of client connections",
+	           .complexity = "O(N) in the number of client connections",
 	           .args = "[TYPE client-type:<normal:NORMAL|master:MASTER|replica:REPLICA|pubsub:PUBSUB>@5.0.0] "
 	                   "[ID client-id:integer@6.2.0...]",
 	           .history = "2.8.12 Field id.\n5.0.0 Filter TYPE.\n6.0.0 Field user.\n"

@@ -88,7 +88,7 @@ static void help(struct call *c)
 static struct command config_subs[] = {
 	{ .name = "get", .run = get, .class = EXEC_SERVICE, .arity = -3, .flags = FLAGS, .group = "server", .since = "2.0.0",
 	  .summary = "Answers directives of the configuration with their values.",
-	  .complexity = "O(N) where N is the number of patterns", .args = "parameter:string...",
+	  .complexity = "O(N) in the number of patterns", .args = "parameter:string...",
 	  .history = "7.0.0 Several patterns may be given." },
 	{ .name = "help", .run = help, .class = EXEC_SERVICE, .arity = 2, .flags = CMD_LOADING | CMD_STALE, .group = "server",
 	  .since = "5.0.0", .summary = "Lists the subcommands of CONFIG.", .complexity = "O(1)" },
@@ -98,7 +98,7 @@ static struct command config_subs[] = {
 	  .since = "2.8.0", .summary = "Writes the configuration in force to its file.", .complexity = "O(1)", .tips = TIPS },
 	{ .name = "set", .run = set, .class = EXEC_ALONE, .arity = -4, .flags = FLAGS | CMD_STOPS_PARSING, .group = "server",
 	  .since = "2.0.0", .summary = "Gives directives of the configuration new values.",
-	  .complexity = "O(N) where N is the number of directives", .args = "data:{parameter:string value:string}...",
+	  .complexity = "O(N) in the number of directives", .args = "data:{parameter:string value:string}...",
 	  .history = "7.0.0 Several directives may be set at once.", .tips = TIPS },
 	{ 0 },
 };

@@ -199,7 +199,7 @@ struct command connection_commands[] = {
 	{ .name = "auth", .run = auth, .class = EXEC_LOCAL, .arity = -2,
 	  .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_STOPS_PARSING,
 	  .acl = ACL_CONNECTION, .group = "connection", .since = "1.0.0", .summary = "Tells the server who the client is.",
-	  .complexity = "O(N) where N is the number of passwords defined for the user",
+	  .complexity = "O(N) in the passwords of the user",
 	  .args = "[username:string@6.0.0] password:string", .history = "6.0.0 A user may be named: ACL." },
 	{ .name = "echo", .run = echo, .class = EXEC_LOCAL, .arity = 2,
 	  .flags = CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_CONNECTION,

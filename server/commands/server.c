@@ -158,7 +158,7 @@ struct command server_commands[] = {
 	{ .name = "shutdown", .run = shutdown_command, .class = EXEC_SERVICE, .arity = -1,
 	  .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_NO_MULTI | CMD_ALLOW_BUSY | CMD_STOPS_PARSING,
 	  .group = "server", .since = "1.0.0", .summary = "Saves the data, if saving is on, and ends the server.",
-	  .complexity = "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
+	  .complexity = "O(N) in the keys when it saves; otherwise O(1)",
 	  .args = "[abort-selector:<save-selector-block:{[save-selector:<nosave:NOSAVE|save:SAVE>] [now:NOW@7.0.0] "
 	          "[force:FORCE@7.0.0]}|abort:ABORT@7.0.0>]",
 	  .history = "7.0.0 Modifiers NOW, FORCE and ABORT." },
