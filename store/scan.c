@@ -177,7 +177,8 @@ bool store_random_key(struct store_op *op, char **buf, size_t *len)
 /* ------------------------------------------------------------------ figures */
 
 struct ttl_sample {
-	int64_t now_ms, sum_ms, n;
+	int64_t now_ms, n;
+	__int128 sum_ms;
 };
 
 static void sample_ttl(void *ctx, struct table *t, const struct slot *at, struct entry *e)
@@ -187,7 +188,7 @@ static void sample_ttl(void *ctx, struct table *t, const struct slot *at, struct
 	struct ttl_sample *ts = ctx;
 	if (!entry_has_expiry(e) || entry_expiry(e) < ts->now_ms)
 		return;
-	ts->sum_ms += (entry_expiry(e) - ts->now_ms) / 256; /* no more than 256 are taken: the sum cannot overflow */
+	ts->sum_ms += entry_expiry(e) - ts->now_ms;
 	ts->n++;
 }
 
@@ -203,9 +204,9 @@ int64_t store_average_ttl_ms(struct store_op *op)
 			break;
 		op_lock(op, sh);
 		struct table *t = shard_table(sh, op->db);
-		if (t && t->dir && t->volatile_keys && t->max_chain <= 128)
+		if (t && t->dir && t->volatile_keys)
 			table_visit_bucket(t, (uint32_t)random_below(t->nbuckets), sample_ttl, &ts);
 		op_unlock(op, sh);
 	}
-	return ts.n ? (int64_t)((__int128)ts.sum_ms * 256 / ts.n) : 0;
+	return ts.n ? (int64_t)(ts.sum_ms / ts.n) : 0;
 }
