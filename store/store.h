@@ -92,7 +92,7 @@ unsigned store_shards(const struct store *s);
 
 struct store_op {
 	struct store *store;
-	unsigned db;
+	unsigned db;             /* below store_dbs() */
 	int64_t now_ms;          /* wall clock of this command */
 	uint32_t access_clock;   /* LRU seconds or LFU minutes, 24/16 bits: store_access_clock() */
 	enum store_access access;
