@@ -58,6 +58,9 @@ TEST_LIBS := -lcheck -lsubunit -lhiredis $(LIBS) -lrt
 Q := $(if $(V),,@)
 SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 
+# Sanitizers are slow: the time limits of unit tests grow.
+SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
+
 .PHONY: all help run test unit commands diff readme lint format fuzz fuzz-bins bench cover install uninstall shared clean
 .SECONDARY:
 all: $(B)/shoal-server ## build the server
@@ -113,7 +116,7 @@ $(B)/tests/commands/test_%: $(B)/obj/tests/commands/test_%.o $(B)/libtest.a $(OU
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
 unit: $(UNIT_BIN) $(B)/shoal-compat ## unit tests
-	$(Q)tests/lib/run.sh unit $(UNIT_BIN)
+	$(Q)$(SLOW) tests/lib/run.sh unit $(UNIT_BIN)
 	$(Q)$(B)/shoal-compat README.md
 commands: $(B)/shoal-server $(COMMANDS_BIN) ## command tests against a running server, with 1 and with 4 loops
 	$(Q)status=0; for n in $(LOOPS); do SHOAL_SERVER=$(B)/shoal-server SHOAL_LOOPS=$$n \

@@ -142,9 +142,12 @@ static size_t log_prefix(char *buf, size_t size, enum log_level level)
 	localtime_r(&seconds, &tm);
 	if (strftime(when, sizeof(when), "%d %b %Y %H:%M:%S", &tm) == 0)
 		when[0] = '\0';
-	if (current_pid == 0)
-		current_pid = getpid();
-	n = snprintf(buf, size, "%d:%c %s.%03d %c ", (int)current_pid, __atomic_load_n(&current_role, __ATOMIC_RELAXED),
+	pid_t pid = __atomic_load_n(&current_pid, __ATOMIC_RELAXED);
+	if (pid == 0) {
+		pid = getpid();
+		__atomic_store_n(&current_pid, pid, __ATOMIC_RELAXED);
+	}
+	n = snprintf(buf, size, "%d:%c %s.%03d %c ", (int)pid, __atomic_load_n(&current_role, __ATOMIC_RELAXED),
 		     when, (int)(now_us / 1000 % 1000), ".-*#"[level]);
 	return n < 0 ? 0 : (size_t)n;
 }
