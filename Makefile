@@ -78,7 +78,7 @@ $(B)/libtest.a: $(call obj,$(TESTLIB_SRC))
 $(B)/%.a:
 	$(Q)rm -f $@; ar rcs $@ $^
 $(B)/shoal-server: $(B)/obj/server/main.o $(OUR_LIBS)
-	$(Q)$(SAY)"LD $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(SAY)"LD $@"; $(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
 
 $(B)/obj/%.o: %.c
 	$(Q)mkdir -p $(@D)

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -15,7 +14,7 @@
 #include "server/process.h"
 
 #define FRAMES 64
-#define STACK_BYTES (64 * 1024)
+#define STACK_BYTES (32 * 1024)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HAS_OWN_REPORT 1
@@ -69,7 +68,12 @@ static void report(int sig, const siginfo_t *info, const void *context)
 	log_raw(name);
 	put_number(", signal ", (uint64_t)sig, 10);
 	put_number(", si_code ", (uint64_t)(uint32_t)info->si_code, 10);
-	put_number("\nAccessing address: ", (uint64_t)(uintptr_t)info->si_addr, 16);
+	if (info->si_code > 0) {
+		put_number("\nAccessing address: ", (uint64_t)(uintptr_t)info->si_addr, 16);
+	} else { /* sent by somebody, not by a fault */
+		put_number("\nKilled by PID: ", (uint64_t)info->si_pid, 10);
+		put_number(", UID: ", (uint64_t)info->si_uid, 10);
+	}
 	put_number("\nProgram counter: ", program_counter(context), 16);
 	log_raw("\n\n------ STACK TRACE ------\n");
 	backtrace_symbols_fd(frames, backtrace(frames, FRAMES), log_fd());
@@ -90,17 +94,23 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	raise(sig);
 }
 
+void crash_thread_init(void)
+{
+#ifndef HAS_OWN_REPORT
+	/* A thread that has used up its stack needs another one to say so. */
+	static _Thread_local char stack[STACK_BYTES];
+	sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = sizeof stack }, NULL);
+#endif
+}
+
 void crash_report_on_signals(bool on)
 {
 #ifndef HAS_OWN_REPORT
-	static char *stack;
 	void *frame[1];
 	struct sigaction act = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND };
 
 	if (on)
 		backtrace(frame, 1); /* loads the unwinder, which allocates */
-	if (!stack && (stack = malloc(STACK_BYTES)))
-		sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = STACK_BYTES }, NULL);
 	if (!on)
 		act = (struct sigaction){ .sa_handler = SIG_DFL };
 	sigemptyset(&act.sa_mask);

@@ -431,6 +431,7 @@ int process_enter(const struct config *cfg)
 	config_on_change("shutdown-on-sigterm", use_stop_flags);
 	set_handler(SIGTERM, on_stop_signal);
 	set_handler(SIGINT, on_stop_signal);
+	crash_thread_init();
 	crash_report_on_signals(cfg->crash_log_enabled);
 	if (limit_files(cfg))
 		return -1;

@@ -26,5 +26,7 @@ int process_check_system(void);
 /* ---- crash.c */
 /* Report fatal signals in the log. Any time; false takes it back. */
 void crash_report_on_signals(bool on);
+/* Every thread, at its start: a stack for the report. */
+void crash_thread_init(void);
 
 #endif

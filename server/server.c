@@ -139,6 +139,7 @@ static void lock_wait_in(void *ctx)
 static void loop_start(struct net_loop *l)
 {
 	struct worker *w = worker_of((unsigned)net_loop_index(l));
+	crash_thread_init();
 	worker_current = w;
 	w->net = l;
 	net_loop_set_ctx(l, w);

@@ -273,5 +273,22 @@ START_TEST(pid_file_and_daemon)
 }
 END_TEST
 
+START_TEST(fault_report)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	struct proc p;
+
+	own_server(&p, NULL);
+	ck_assert_int_eq(kill(p.pid, SIGSEGV), 0);
+	ck_assert(proc_wait_exit(&p, 10000 * proc_time_factor()));
+	char *log = proc_output(&p, false);
+	ck_assert_msg(strstr(log, "SHOAL BUG REPORT START") && strstr(log, "crashed by SIGSEGV, signal 11"), "%s", log);
+	ck_assert_msg(strstr(log, "server_run") && strstr(log, "SHOAL BUG REPORT END"), "%s", log);
+	free(log);
+	proc_clean(&p);
+#endif
+}
+END_TEST
+
 COMMAND_TESTS("config", get, errors, protected_names, resetstat, rewrite, port_and_bind, effective_at_once,
-              loglevel_and_waiting_lines, renamed_commands, pid_file_and_daemon)
+              loglevel_and_waiting_lines, renamed_commands, pid_file_and_daemon, fault_report)
