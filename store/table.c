@@ -268,14 +268,14 @@ struct spares {
 
 static void spare_put(struct spares *sp, struct bucket *b)
 {
-	memcpy(b, &sp->first, sizeof sp->first);
+	memcpy((void *)b, &sp->first, sizeof sp->first);
 	sp->first = b;
 }
 
 static struct bucket *spare_take(struct spares *sp)
 {
 	struct bucket *b = sp->first;
-	memcpy(&sp->first, b, sizeof sp->first);
+	memcpy(&sp->first, (const void *)b, sizeof sp->first);
 	return b;
 }
 
