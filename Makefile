@@ -111,6 +111,12 @@ test: ## install what is missing, build, run unit tests, command tests and a sho
 $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(B)/libtest.a $(OUR_LIBS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+# The embedding example is tested as it stands in store/README.md.
+$(B)/gen/store_example.c: store/README.md
+	$(Q)mkdir -p $(@D); sed -n '/^```c$$/,/^```$$/{/^```/d;p}' $< >$@
+$(B)/obj/tests/unit/test_store_readme.o: $(B)/gen/store_example.c
+$(B)/obj/tests/unit/test_store_readme.o: ALL_CFLAGS += -I$(B)
+
 $(B)/tests/commands/test_%: $(B)/obj/tests/commands/test_%.o $(B)/libtest.a $(OUR_LIBS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
