@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <openssl/sha.h>
 
+#include "server/digest_values.h"
+
 void digest_xor(struct digest *d, const void *bytes, size_t len)
 {
 	unsigned char sha[DIGEST_LEN];
@@ -31,7 +33,10 @@ static void mix_string(struct digest *d, const struct entry *e)
 	digest_mix(d, bytes, len);
 }
 
-static digest_value *values[STORE_TYPES] = { [STORE_STRING] = mix_string };
+static digest_value *values[STORE_TYPES] = {
+	[STORE_STRING] = mix_string,
+	[STORE_LIST] = digest_list,
+};
 
 void digest_register(enum store_type_id type, digest_value *fn)
 {

@@ -5,6 +5,8 @@ struct command *const command_groups[] = {
 	string_commands,
 	counter_commands,
 	lcs_commands,
+	list_commands,
+	list_move_commands,
 	keys_commands,
 	keyspace_commands,
 	expire_commands,

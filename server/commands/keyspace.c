@@ -1,9 +1,8 @@
 /* keyspace: commands on a database as a whole. */
-#include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "server/call.h"
+#include "server/commands/aggregate.h"
 #include "server/commands/groups.h"
 #include "server/config.h"
 #include "store/glob.h"
@@ -46,22 +45,6 @@ static void run_keys(struct call *c)
 	size_t mark = reply_defer(c->reply);
 	store_each(&c->op, visit, &f);
 	reply_defer_end(c->reply, mark, '*', f.n);
-}
-
-/* What strtoul() makes of a whole string: "" and "-1" are numbers, too. */
-static bool parse_cursor(const struct arg *a, uint64_t *cursor)
-{
-	char text[64], *end;
-	if (number_parse_uint(a->ptr, a->len, cursor))
-		return true;
-	if (a->len >= sizeof text || (a->len && isspace((unsigned char)*a->ptr)))
-		return false;
-	if (a->len)
-		memcpy(text, a->ptr, a->len);
-	text[a->len] = '\0';
-	errno = 0;
-	*cursor = strtoul(text, &end, 10);
-	return errno == 0 && !*end;
 }
 
 static bool parse_scan(struct call *c, struct filter *f, int64_t *count)

@@ -296,6 +296,37 @@ START_TEST(test_replaying)
 }
 END_TEST
 
+START_TEST(test_lists)
+{
+	WALK({ "LPUSH k a b c", "new:k? lpush:k", "=" },
+	     { "LPUSHX n a", "", "" },
+	     { "RPUSHX k d", "rpush:k", "=" },
+	     { "LINSERT k BEFORE a x", "linsert:k", "=" },
+	     { "LINSERT k BEFORE none x", "", "" },
+	     { "LSET k 0 y", "lset:k", "=" },
+	     { "LSET k 99 y", "", "" },
+	     { "LREM k 0 x", "lrem:k", "=" },
+	     { "LREM k 0 none", "", "" },
+	     { "LPOP k", "lpop:k", "=" },
+	     { "RPOP k 2", "rpop:k", "=" },
+	     { "LPOP k 0", "", "" },
+	     { "LTRIM k 0 -1", "ltrim:k", "" },
+	     { "LTRIM k 5 6", "ltrim:k del:k?", "=" },
+	     { "RPUSH a 1 2 3", "new:a? rpush:a", "=" },
+	     { "RPOPLPUSH a b", "new:b? lpush:b rpop:a", "=" },
+	     { "LMOVE a b LEFT LEFT", "lpush:b lpop:a", "=" },
+	     { "LMOVE a b LEFT RIGHT", "rpush:b lpop:a del:a?", "=" },
+	     { "LMOVE b b LEFT RIGHT", "rpush:b lpop:b", "=" },
+	     { "LMPOP 2 x b LEFT COUNT 2", "lpop:b", "LPOP b 2" },
+	     { "LMPOP 2 x b RIGHT COUNT 9", "rpop:b del:b?", "RPOP b 1" },
+	     { "LMPOP 1 x LEFT", "", "" },
+	     { "RPUSH z 1 1", "new:z? rpush:z", "=" },
+	     { "LREM z -1 1", "lrem:z", "=" },
+	     { "LREM z 0 1", "lrem:z del:z?", "=" },
+	     { "LRANGE z 0 -1", "keymiss:z?", "" });
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("commands");
@@ -307,6 +338,7 @@ int main(void)
 	tcase_add_test(tc, test_keys);
 	tcase_add_test(tc, test_lazy_expiry);
 	tcase_add_test(tc, test_replaying);
+	tcase_add_test(tc, test_lists);
 	suite_add_tcase(s, tc);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
