@@ -34,6 +34,7 @@ struct gen_command {
 	struct resp_bytes argv[GEN_MAX_ARGS];
 	enum compare compare;
 	unsigned replies; /* 0 while CLIENT REPLY OFF */
+	bool unpipelined; /* sent alone, when all before it is answered */
 };
 
 struct gen {

@@ -39,6 +39,8 @@ static void make_auth(struct gen *g, const struct gen_row *row)
 	if (gen_chance(g, 50))
 		gen_text(g, gen_pick(g, users));
 	gen_text(g, "password");
+	/* Valkey 8.1.1 sometimes leaves a pipelined AUTH that fails without a reply. */
+	g->cmd.unpipelined = true;
 	gen_end(g, row);
 }
 
@@ -55,6 +57,7 @@ static void make_hello(struct gen *g, const struct gen_row *row)
 		gen_text(g, gen_pick(g, versions));
 	for (uint32_t n = gen_below(g, 3); n; n--) {
 		if (gen_chance(g, 40)) {
+			g->cmd.unpipelined = true;
 			gen_word(g, "AUTH");
 			gen_text(g, gen_chance(g, 60) ? "default" : "nobody");
 			gen_text(g, "password");

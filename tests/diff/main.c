@@ -243,7 +243,13 @@ static void emit(void *ctx, const struct gen_command *cmd)
 			compare_scan(r, cmd);
 		return;
 	}
+	if (cmd->unpipelined)
+		run_batch(r);
+	if (r->broken)
+		return;
 	append(r, cmd);
+	if (cmd->unpipelined)
+		run_batch(r);
 }
 
 /* ------------------------------------------------------------------ chunks */
