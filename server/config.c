@@ -59,7 +59,7 @@ static void config_free(struct config *c)
 	const char **s;
 
 	while ((s = string_number(c, &row, &extra)))
-		free((char *)*s);
+		config_string_free(*s);
 	config_list_clear(&bind);
 	config_list_clear(&c->rename_command);
 	config_list_clear(&c->loadmodule);
@@ -94,7 +94,7 @@ struct config *config_clone(const struct config *from)
 	*c = *from;
 	c->refs = 1;
 	while ((s = string_number(c, &row, &extra)))
-		if (!(*s = strdup(*s)))
+		if (!(*s = config_string_copy(*s)))
 			ok = false;
 	ok = config_list_copy(&bind, &bind_from) && ok;
 	c->bind = bind.v;
@@ -161,8 +161,7 @@ static struct config *make_defaults(void)
 		return NULL;
 	c->refs = 1;
 	while ((s = string_number(c, &row, &extra)))
-		if (!(*s = strdup("")))
-			abort();
+		*s = config_string_copy("");
 	for (const struct config_row *r = config_rows; r->name; r++) {
 		struct config_source from = { 0 };
 		char *error = NULL, *one[] = { (char *)r->initial };

@@ -367,8 +367,8 @@ static unsigned min3(unsigned a, unsigned b, unsigned c)
 	return m < c ? m : c;
 }
 
-/* Letters to insert, delete or replace; a and b have at most NAME_MAX_LEN. */
-static unsigned distance(const char *a, const char *b)
+/* Letters to insert, delete or replace; `limit` if there are so many or more. a and b have at most NAME_MAX_LEN. */
+static unsigned distance(const char *a, const char *b, unsigned limit)
 {
 	unsigned row[NAME_MAX_LEN + 1];
 	size_t n = strlen(b);
@@ -376,14 +376,17 @@ static unsigned distance(const char *a, const char *b)
 	for (unsigned j = 0; j <= n; j++)
 		row[j] = j;
 	for (unsigned i = 1; a[i - 1]; i++) {
-		unsigned diagonal = row[0];
+		unsigned diagonal = row[0], least = i;
+		char x = a[i - 1] >= 'A' && a[i - 1] <= 'Z' ? (char)(a[i - 1] + 32) : a[i - 1];
 		row[0] = i;
 		for (unsigned j = 1; j <= n; j++) {
 			unsigned above = row[j];
-			char x = a[i - 1] >= 'A' && a[i - 1] <= 'Z' ? (char)(a[i - 1] + 32) : a[i - 1];
 			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (x != b[j - 1]));
+			least = row[j] < least ? row[j] : least;
 			diagonal = above;
 		}
+		if (least >= limit)
+			return limit;
 	}
 	return row[n];
 }
@@ -402,7 +405,7 @@ const char *config_row_nearest(const char *name)
 			size_t n = strlen(names[i]);
 			if ((n > len ? n - len : len - n) >= least)
 				continue;
-			unsigned d = distance(name, names[i]);
+			unsigned d = distance(name, names[i], least);
 			if (d < least) {
 				least = d;
 				best = names[i];

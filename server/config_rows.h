@@ -104,6 +104,9 @@ extern const struct config_special config_save, config_output_limits, config_oom
 bool config_list_add(struct config_list *l, const char *word);
 void config_list_clear(struct config_list *l);
 bool config_list_copy(struct config_list *to, const struct config_list *from);
+/* Strings of the configuration; NULL: out of memory. */
+const char *config_string_copy(const char *value);
+void config_string_free(const char *value);
 bool config_string_replace(const char **slot, const char *value, char **error);
 
 /* ---- config_parse.c */

@@ -249,13 +249,27 @@ static bool set_bool(struct config *c, const struct config_row *row, const char 
 	return true;
 }
 
+/* Most strings are empty: all of these are this one. */
+static const char empty[] = "";
+
+const char *config_string_copy(const char *value)
+{
+	return *value ? strdup(value) : empty;
+}
+
+void config_string_free(const char *value)
+{
+	if (value != empty)
+		free((char *)value);
+}
+
 bool config_string_replace(const char **slot, const char *value, char **error)
 {
-	char *copy = strdup(value);
+	const char *copy = config_string_copy(value);
 
 	if (!copy)
 		return config_error(error, "out of memory");
-	free((char *)*slot);
+	config_string_free(*slot);
 	*slot = copy;
 	return true;
 }
