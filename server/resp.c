@@ -14,24 +14,31 @@
 
 enum line { LINE_OK = 1, LINE_MORE = 0, LINE_BAD = -1, LINE_LONG = -2 };
 
-/* The integer of a line that ends with CRLF; *p moves behind it. Short numbers are the hot case. */
-static inline enum line take_number(const char **p, const char *end, int64_t *v)
+/* A length of one to three digits, the hot case: moves *p behind its CRLF. At least 5 bytes must be there. */
+static inline bool take_short(const char **p, uint32_t *n)
 {
 	const char *s = *p;
-	if (end - s >= 4) {
-		unsigned d = (unsigned char)s[0] - '0';
-		if (d <= 9 && s[1] == '\r' && s[2] == '\n') {
-			*v = d;
-			*p = s + 3;
-			return LINE_OK;
+	uint32_t v = (uint32_t)(unsigned char)s[0] - '0';
+	if (v > 9)
+		return false;
+	for (int i = 1; i <= 3; i++) {
+		if (s[i] == '\r') {
+			*n = v;
+			*p = s + i + 2;
+			return s[i + 1] == '\n';
 		}
-		unsigned d2 = (unsigned char)s[1] - '0';
-		if (d <= 9 && d > 0 && d2 <= 9 && s[2] == '\r' && s[3] == '\n') {
-			*v = d * 10 + d2;
-			*p = s + 4;
-			return LINE_OK;
-		}
+		uint32_t d = (uint32_t)(unsigned char)s[i] - '0';
+		if (d > 9 || v == 0 || i == 3) /* leading zeros and longer numbers go the slow way */
+			return false;
+		v = v * 10 + d;
 	}
+	return false;
+}
+
+/* The integer of a line that ends with CRLF; *p moves behind it. */
+static enum line take_number(const char **p, const char *end, int64_t *v)
+{
+	const char *s = *p;
 	const char *cr = memchr(s, '\r', (size_t)(end - s));
 	if (!cr)
 		return end - s > COUNT_LINE_MAX ? LINE_LONG : LINE_MORE;
@@ -53,16 +60,21 @@ static inline enum line take_number(const char **p, const char *end, int64_t *v)
 	return LINE_OK;
 }
 
-static bool args_push(struct resp_args *a, const char *ptr, size_t len)
+static bool args_grow(struct resp_args *a)
 {
-	if (__builtin_expect(a->n == a->cap, 0)) {
-		size_t cap = a->cap ? a->cap * 2 : 256;
-		struct arg *v = realloc(a->v, cap * sizeof *v);
-		if (!v)
-			return false;
-		a->v = v;
-		a->cap = cap;
-	}
+	size_t cap = a->cap ? a->cap * 2 : 256;
+	struct arg *v = realloc(a->v, cap * sizeof *v);
+	if (!v)
+		return false;
+	a->v = v;
+	a->cap = cap;
+	return true;
+}
+
+static inline bool args_push(struct resp_args *a, const char *ptr, size_t len)
+{
+	if (__builtin_expect(a->n == a->cap, 0) && !args_grow(a))
+		return false;
 	a->v[a->n++] = (struct arg){ ptr, len };
 	return true;
 }
@@ -93,8 +105,8 @@ static int array_header(const char **p, const char *end, const struct resp_limit
  * One bulk argument at *p. > 0: *arg is set and *p moved; 0: more needed, *need says how many bytes from *p at least;
  * < 0: error.
  */
-static inline int bulk(const char **p, const char *end, const struct resp_limits *limits, struct arg *arg, size_t *need,
-                       char *bad)
+static int bulk_slow(const char **p, const char *end, const struct resp_limits *limits, struct arg *arg, size_t *need,
+                     char *bad)
 {
 	const char *s = *p;
 	*need = 1;
@@ -125,6 +137,22 @@ static inline int bulk(const char **p, const char *end, const struct resp_limits
 	arg->len = (size_t)n;
 	*p = q + n + 2;
 	return 1;
+}
+
+/* A short one that is there whole, or else the long way. */
+static inline int bulk(const char **p, const char *end, const struct resp_limits *limits, struct arg *arg, size_t *need,
+                       char *bad)
+{
+	const char *q = *p + 1;
+	uint32_t n;
+	if (__builtin_expect(end - *p > 6 && **p == '$' && take_short(&q, &n) && end - q >= (ptrdiff_t)n + 2 &&
+	                     q[n] == '\r' && q[n + 1] == '\n' && n <= limits->max_bulk, 1)) {
+		arg->ptr = q;
+		arg->len = n;
+		*p = q + n + 2;
+		return 1;
+	}
+	return bulk_slow(p, end, limits, arg, need, bad);
 }
 
 /* Scan on from where an incomplete request stopped. 1: it is whole now. */
@@ -159,7 +187,11 @@ static ssize_t parse_array(const char *buf, size_t len, const struct resp_limits
 	}
 	const char *p = buf + 1, *end = buf + len;
 	uint32_t count = 0;
-	int r = array_header(&p, end, limits, &count);
+	int r = 1;
+	if (__builtin_expect(end - p < 6 || !take_short(&p, &count) || count > UNAUTH_ARGS, 0)) {
+		p = buf + 1;
+		r = array_header(&p, end, limits, &count);
+	}
 	if (r <= 0)
 		return r;
 	size_t first = args->n;
