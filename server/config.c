@@ -616,7 +616,7 @@ static void log_group(const struct config_row *first)
 	if (*first->waits == '=')
 		log_notice("Accepted, but with nothing to do here (%s): %s", first->waits + 1, names.ptr);
 	else
-		log_warning("Accepted and kept, but without effect until %s is there: %s", first->waits, names.ptr);
+		log_warning("Accepted and kept, but without effect until Shoal has %s: %s", first->waits, names.ptr);
 	config_text_clear(&names);
 }
 

@@ -16,6 +16,8 @@ void config_text_add(struct config_text *t, const char *bytes, size_t len);
 void config_text_addf(struct config_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* In quotes, so that the parser reads the same bytes again. */
 void config_text_quote(struct config_text *t, const char *text);
+/* A size in the largest unit that says it exactly. */
+void config_text_memory(struct config_text *t, uint64_t v);
 void config_text_clear(struct config_text *t);
 
 /* Sets *error; always false, so that a failing check is one line. */

@@ -172,9 +172,11 @@ static void output_rewrite(const struct config *c, const struct config *defaults
 	(void)defaults;
 	for (int i = 0; i < OUTPUT_CLASSES; i++) {
 		const struct config_output_limit *l = &c->output_limit[i];
-		config_text_addf(out, "client-output-buffer-limit %s %llu %llu %lld\n",
-				 i == OUTPUT_REPLICA ? "replica" : output_names[i], (unsigned long long)l->hard_bytes,
-				 (unsigned long long)l->soft_bytes, (long long)l->soft_seconds);
+		config_text_addf(out, "client-output-buffer-limit %s ", i == OUTPUT_REPLICA ? "replica" : output_names[i]);
+		config_text_memory(out, l->hard_bytes);
+		config_text_add(out, " ", 1);
+		config_text_memory(out, l->soft_bytes);
+		config_text_addf(out, " %lld\n", (long long)l->soft_seconds);
 	}
 }
 

@@ -186,7 +186,7 @@ static void get_number(const struct config *c, const struct config_row *row, str
 }
 
 /* The largest unit that says it exactly. */
-static void memory_text(struct config_text *out, uint64_t v)
+void config_text_memory(struct config_text *out, uint64_t v)
 {
 	static const char *const unit[] = { "", "kb", "mb", "gb" };
 	int i = 0;
@@ -339,7 +339,7 @@ void config_value_rewrite(const struct config *c, const struct config *defaults,
 	if (row->type == CONFIG_STRING)
 		config_text_quote(out, *(const char *const *)const_field(c, row));
 	else if (row->flags & CONFIG_MEMORY && percent >= 0)
-		memory_text(out, row->type == CONFIG_UINT64  ? *(const uint64_t *)const_field(c, row)
+		config_text_memory(out, row->type == CONFIG_UINT64  ? *(const uint64_t *)const_field(c, row)
 				 : row->type == CONFIG_INT64 ? (uint64_t) * (const int64_t *)const_field(c, row)
 							     : (uint64_t) * (const int *)const_field(c, row));
 	else
