@@ -9,7 +9,7 @@ BIN=$PREFIX/bin
 CONF=$SYSCONFDIR/shoal
 
 headers() { # the public ones: nothing from impl/
-	ls net/net.h store/*.h store/types/*.h 2>/dev/null
+	ls net/net.h net/transport.h store/*.h store/types/*.h 2>/dev/null
 }
 
 put() { # MODE SOURCE TARGET

@@ -5,60 +5,91 @@
  * that have connections go on being served.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "net/internal.h"
 
 #define ACCEPTS_PER_TURN 256
 #define RETRY_MS 100
+#define HANDSHAKE_MS 10000
 
 struct handover {
 	struct net_msg msg;
-	int fd, tag;
+	int fd;
+	struct net_listener *from; /* NULL: attached */
+	struct sockaddr_storage peer;
+	void *ctx;
+	int tag;
 };
 
-/* The connection was counted when its loop was chosen. */
-static void open_conn(struct net_loop *l, int fd, int tag)
+static void open_conn(struct net_loop *l, const struct handover *h)
 {
-	struct net_conn *c = l->stopping ? NULL : conn_new(l, fd, tag);
+	struct net_conn *c = l->stopping ? NULL : conn_new(l, h->fd, h->tag);
 	if (!c) {
 		atomic_fetch_sub_explicit(&l->conn_count, 1, memory_order_relaxed);
-		close(fd);
+		close(h->fd);
 		return;
 	}
+	c->ctx = h->ctx;
+	conn_set_peer(c, &h->peer);
 	l->stats.accepted++;
-	if (l->server->ev.open && !(c->flags & CONN_DEAD))
-		conn_action(c, l->server->ev.open(c));
+	if (h->from && h->from->transport) {
+		int err = conn_set_transport(c, h->from->transport, h->from->transport_ctx, NULL);
+		if (err) {
+			net_close_now(c, -err);
+		} else if (c->flags & CONN_HANDSHAKE) {
+			net_set_read_deadline(c, -1);
+			c->extra->close_due = l->now_ms + HANDSHAKE_MS;
+			deadline_set(c);
+			conn_handshake(c);
+			return;
+		}
+	}
+	if (!(c->flags & CONN_DEAD))
+		conn_open(c);
 }
 
 static void take_handover(struct net_loop *l, struct net_msg *m)
 {
 	struct handover *h = (struct handover *)m;
-	open_conn(l, h->fd, h->tag);
-	free(h);
+	open_conn(l, h);
+	l->server->o.realloc(h, 0);
 }
 
-static void give(struct net_loop *from, struct net_loop *to, int fd, int tag)
+/* The connection is counted when its loop is chosen. */
+static int give(struct net_loop *to, const struct handover *what)
 {
+	mem_fn *mem = to->server->o.realloc;
+	if (to == net_loop_current() && what->from) {
+		atomic_fetch_add_explicit(&to->conn_count, 1, memory_order_relaxed);
+		open_conn(to, what);
+		return 0;
+	}
+	struct handover *h = mem(NULL, sizeof *h);
+	if (!h)
+		return -ENOMEM;
+	*h = *what;
+	h->msg.run = take_handover;
 	atomic_fetch_add_explicit(&to->conn_count, 1, memory_order_relaxed);
-	if (to == from) {
-		open_conn(to, fd, tag);
-		return;
-	}
-	struct handover *h = malloc(sizeof *h);
-	if (!h) {
-		atomic_fetch_sub_explicit(&to->conn_count, 1, memory_order_relaxed);
-		close(fd);
-		return;
-	}
-	*h = (struct handover){ .msg = { .run = take_handover }, .fd = fd, .tag = tag };
 	net_post(to, &h->msg);
+	return 0;
 }
 
-static void set_options(const struct net_server *s, int fd)
+int net_attach(struct net_loop *l, int take_fd, int tag, void *ctx)
+{
+	struct handover h = { .fd = take_fd, .tag = tag, .ctx = ctx };
+	socklen_t len = sizeof h.peer;
+	if (getpeername(take_fd, (struct sockaddr *)&h.peer, &len))
+		return -errno;
+	if (fcntl(take_fd, F_SETFL, fcntl(take_fd, F_GETFL) | O_NONBLOCK))
+		return -errno;
+	return give(l, &h);
+}
+
+void accept_set_options(const struct net_server *s, int fd)
 {
 	int one = 1, idle = __atomic_load_n(&s->o.tcp_keepalive_s, __ATOMIC_RELAXED);
 	if (s->o.tcp_nodelay)
@@ -78,29 +109,34 @@ static void *listener_tag(struct net_listener *li)
 	return (char *)li + 1;
 }
 
-static int fd_of(const struct net_loop *l, const struct net_listener *li)
+int accept_fd(const struct net_loop *l, const struct net_listener *li)
 {
 	return li->nfds > 1 ? li->fds[l->index] : l->index == 0 ? li->fds[0] : -1;
 }
 
 void accept_watch(struct net_loop *l, struct net_listener *li)
 {
-	int fd = fd_of(l, li);
-	if (fd >= 0)
-		l->backend->add(l->poller, fd, listener_tag(li), POLL_READ);
+	int fd = accept_fd(l, li);
+	int err = fd >= 0 ? l->backend->add(l->poller, fd, listener_tag(li), POLL_READ) : 0;
+	if (err && l->server->ev.log)
+		l->server->ev.log(l->server, 2, "a listening socket cannot be watched: nobody will connect to it");
 }
 
+/* Close the loop's socket of this address. */
 void accept_unwatch(struct net_loop *l, struct net_listener *li)
 {
-	int fd = fd_of(l, li);
-	if (fd >= 0)
-		l->backend->remove(l->poller, fd);
+	int fd = accept_fd(l, li);
+	if (fd < 0)
+		return;
+	l->backend->remove(l->poller, fd);
+	close(fd);
+	li->fds[li->nfds > 1 ? l->index : 0] = -1;
 }
 
 static void pause_accepting(struct net_loop *l, struct net_listener *li, int err)
 {
 	l->stats.accept_errors++;
-	l->backend->change(l->poller, fd_of(l, li), listener_tag(li), 0);
+	l->backend->change(l->poller, accept_fd(l, li), listener_tag(li), 0);
 	if (!l->accept_retry && l->server->ev.log)
 		l->server->ev.log(l->server, 2, err == EMFILE || err == ENFILE
 		                                        ? "out of file descriptors: new connections wait"
@@ -111,18 +147,23 @@ static void pause_accepting(struct net_loop *l, struct net_listener *li, int err
 void accept_ready(struct net_loop *l, struct net_listener *li)
 {
 	struct net_server *s = l->server;
-	for (int i = 0; i < ACCEPTS_PER_TURN && !li->removed; i++) {
-		struct sockaddr_storage peer;
-		socklen_t len = sizeof peer;
-		int fd = accept4(fd_of(l, li), (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	for (int i = 0; i < ACCEPTS_PER_TURN && accept_fd(l, li) >= 0; i++) {
+		struct handover h = { .from = li, .tag = li->tag };
+		socklen_t len = sizeof h.peer;
+		int fd = h.fd = accept4(accept_fd(l, li), (struct sockaddr *)&h.peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
 			if (!li->unix_socket)
-				set_options(s, fd);
-			give(l, li->nfds > 1 ? l : balance_choose(s, &peer), fd, li->tag);
+				accept_set_options(s, fd);
+			if (give(li->nfds > 1 ? l : balance_choose(s, &h.peer), &h))
+				close(fd);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			pause_accepting(l, li, errno);
 			return;
 		} else if (errno == EAGAIN) {
+			return;
+		} else if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) {
+			l->stats.accept_errors++; /* not a listening socket any more: asking again would spin */
+			accept_unwatch(l, li);
 			return;
 		} else {
 			l->stats.accept_errors++; /* reset before it was accepted, and the like: the next may be well */
@@ -137,8 +178,8 @@ void accept_retry(struct net_loop *l)
 	l->accept_retry = 0;
 	pthread_mutex_lock(&l->server->listeners_lock);
 	for (struct net_listener *li = l->server->listeners; li; li = li->next) {
-		if (fd_of(l, li) >= 0 && !li->removed)
-			l->backend->change(l->poller, fd_of(l, li), listener_tag(li), POLL_READ);
+		if (accept_fd(l, li) >= 0)
+			l->backend->change(l->poller, accept_fd(l, li), listener_tag(li), POLL_READ);
 	}
 	pthread_mutex_unlock(&l->server->listeners_lock);
 }

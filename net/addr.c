@@ -14,16 +14,6 @@
 
 #include "net/internal.h"
 
-struct addr {
-	int family; /* AF_UNSPEC: either */
-	char host[128];
-	char port[16];
-	char path[108]; /* Unix; abstract names begin with '@' */
-	bool unix_socket, reuseport;
-	long mode; /* -1: as umask says */
-	int tag;
-};
-
 static bool has_prefix(const char **s, const char *prefix)
 {
 	size_t n = strlen(prefix);
@@ -69,7 +59,7 @@ static int parse_host(const char *s, size_t len, struct addr *a)
 	return 0;
 }
 
-static int parse(const char *url, struct addr *a)
+int addr_parse(const char *url, struct addr *a)
 {
 	*a = (struct addr){ .mode = -1 };
 	if (has_prefix(&url, "unix://"))
@@ -78,6 +68,12 @@ static int parse(const char *url, struct addr *a)
 		a->family = AF_INET;
 	else if (has_prefix(&url, "tcp6://"))
 		a->family = AF_INET6;
+	else if (has_prefix(&url, "udp://"))
+		a->udp = true;
+	else if (has_prefix(&url, "udp4://"))
+		a->udp = true, a->family = AF_INET;
+	else if (has_prefix(&url, "udp6://"))
+		a->udp = true, a->family = AF_INET6;
 	else if (!has_prefix(&url, "tcp://"))
 		return -EINVAL;
 	size_t len = strcspn(url, "?");
@@ -118,17 +114,27 @@ static bool is_live(const struct sockaddr_un *un, socklen_t len)
 	return live;
 }
 
+/* Fill in a Unix socket's address; its length. */
+socklen_t addr_unix(const struct addr *a, struct sockaddr_storage *out)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)out;
+	size_t n = strlen(a->path);
+	memset(out, 0, sizeof *out);
+	un->sun_family = AF_UNIX;
+	memcpy(un->sun_path, a->path, n);
+	bool abstract = un->sun_path[0] == '@';
+	if (abstract)
+		un->sun_path[0] = 0;
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + !abstract);
+}
+
 static int open_unix(const struct addr *a, int backlog)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	size_t n = strlen(a->path);
-	memcpy(un.sun_path, a->path, n);
-	bool abstract = un.sun_path[0] == '@';
-	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + !abstract);
-	if (abstract)
-		un.sun_path[0] = 0;
-	else if (access(a->path, F_OK) == 0) {
-		if (is_live(&un, len))
+	struct sockaddr_storage un;
+	bool abstract = a->path[0] == '@';
+	socklen_t len = addr_unix(a, &un);
+	if (!abstract && access(a->path, F_OK) == 0) {
+		if (is_live((struct sockaddr_un *)&un, len))
 			return -EADDRINUSE;
 		unlink(a->path);
 	}
@@ -145,16 +151,18 @@ static int open_unix(const struct addr *a, int backlog)
 	return fd;
 }
 
-static int open_tcp(const struct addrinfo *ai, bool reuseport, int backlog)
+static int open_inet(const struct addrinfo *ai, bool reuseport, int backlog)
 {
-	int one = 1, fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	bool udp = ai->ai_socktype == SOCK_DGRAM;
+	if (!udp)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	if (ai->ai_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
 	if ((reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one)) ||
-	    bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, backlog)) {
+	    bind(fd, ai->ai_addr, ai->ai_addrlen) || (!udp && listen(fd, backlog))) {
 		int err = -errno;
 		close(fd);
 		return err;
@@ -162,10 +170,10 @@ static int open_tcp(const struct addrinfo *ai, bool reuseport, int backlog)
 	return fd;
 }
 
-static int resolve(const struct addr *a, struct addrinfo **out)
+int addr_resolve(const struct addr *a, bool passive, struct addrinfo **out)
 {
-	struct addrinfo hints = { .ai_family = a->family, .ai_socktype = SOCK_STREAM,
-		                  .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+	struct addrinfo hints = { .ai_family = a->family, .ai_socktype = a->udp ? SOCK_DGRAM : SOCK_STREAM,
+		                  .ai_flags = (passive ? AI_PASSIVE : 0) | AI_NUMERICSERV };
 	switch (getaddrinfo(*a->host ? a->host : NULL, a->port, &hints, out)) {
 	case 0:
 		return 0;
@@ -196,6 +204,7 @@ static void listener_name(struct net_listener *l, const struct addr *a)
 	socklen_t len = sizeof bound;
 	l->tag = a->tag;
 	l->unix_socket = a->unix_socket;
+	l->udp = a->udp;
 	if (a->unix_socket) {
 		snprintf(l->addr, sizeof l->addr, "%s", a->path);
 		if (a->path[0] != '@')
@@ -207,15 +216,15 @@ static void listener_name(struct net_listener *l, const struct addr *a)
 	}
 }
 
-static int open_all_tcp(struct net_listener *l, const struct addr *a, bool reuseport, int backlog)
+static int open_all_inet(struct net_listener *l, const struct addr *a, bool reuseport, int backlog)
 {
 	struct addrinfo *ai = NULL;
-	int err = resolve(a, &ai);
+	int err = addr_resolve(a, true, &ai);
 	if (err)
 		return err;
 	for (int i = 0; i < l->nfds && !err; i++) {
 		socklen_t len = ai->ai_addrlen;
-		l->fds[i] = open_tcp(ai, reuseport, backlog);
+		l->fds[i] = open_inet(ai, reuseport, backlog);
 		err = l->fds[i] < 0 ? l->fds[i] : 0;
 		if (!err && i == 0) /* port 0: the others join the port that the first got */
 			getsockname(l->fds[0], ai->ai_addr, &len);
@@ -227,7 +236,7 @@ static int open_all_tcp(struct net_listener *l, const struct addr *a, bool reuse
 int addr_listen(const char *url, struct net_server *s, struct net_listener **out)
 {
 	struct addr a;
-	int err = parse(url, &a);
+	int err = addr_parse(url, &a);
 	if (err)
 		return err;
 	bool reuseport = (a.reuseport || s->o.reuseport) && !a.unix_socket;
@@ -238,7 +247,7 @@ int addr_listen(const char *url, struct net_server *s, struct net_listener **out
 		l->fds[0] = open_unix(&a, s->o.backlog);
 		err = l->fds[0] < 0 ? l->fds[0] : 0;
 	} else {
-		err = open_all_tcp(l, &a, reuseport, s->o.backlog);
+		err = open_all_inet(l, &a, reuseport, s->o.backlog);
 	}
 	if (err) {
 		for (int i = 0; i < l->nfds; i++) {
@@ -257,13 +266,18 @@ int addr_adopt(int take_fd, int tag, struct net_server *s, struct net_listener *
 {
 	int listening = 0;
 	socklen_t len = sizeof listening;
-	if (getsockopt(take_fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening)
-		return errno ? -errno : -EINVAL;
+	int type = 0;
+	socklen_t type_len = sizeof type;
+	if (getsockopt(take_fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) ||
+	    getsockopt(take_fd, SOL_SOCKET, SO_TYPE, &type, &type_len))
+		return -errno;
+	if (!listening && type != SOCK_DGRAM)
+		return -EINVAL;
 	struct net_listener *l = listener_new(s, 1);
 	if (!l)
 		return -ENOMEM;
 	struct sockaddr_storage bound = { 0 };
-	struct addr a = { .tag = tag };
+	struct addr a = { .tag = tag, .udp = type == SOCK_DGRAM };
 	len = sizeof bound;
 	getsockname(take_fd, (struct sockaddr *)&bound, &len);
 	a.unix_socket = bound.ss_family == AF_UNIX;

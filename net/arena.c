@@ -1,7 +1,9 @@
 /* arena: memory that lives for one turn, in blocks that the next turn uses again. */
-#include <stdlib.h>
+#include <string.h>
 
 #include "net/internal.h"
+
+#define LOOK_EVERY 64 /* turns after which blocks that none of them used are given back */
 
 void *arena_alloc(struct arena *a, size_t n)
 {
@@ -10,7 +12,7 @@ void *arena_alloc(struct arena *a, size_t n)
 		struct block *b = a->current ? a->current->next : a->first;
 		if (!b || b->size < n) {
 			size_t size = n > NET_BLOCK ? n : NET_BLOCK;
-			struct block *fresh = malloc(sizeof *fresh + size);
+			struct block *fresh = a->mem(NULL, sizeof *fresh + size);
 			if (!fresh)
 				return NULL;
 			fresh->size = size;
@@ -21,6 +23,7 @@ void *arena_alloc(struct arena *a, size_t n)
 				a->first = fresh;
 			b = fresh;
 		}
+		a->used++;
 		a->current = b;
 		a->pos = b->bytes;
 		a->end = b->bytes + b->size;
@@ -30,25 +33,36 @@ void *arena_alloc(struct arena *a, size_t n)
 	return p;
 }
 
-/* Keep the first block, give back what a busy turn added beyond a few. */
-void arena_reset(struct arena *a)
+/* Large blocks go at once; others stay while turns use them, so that a steady load allocates nothing. */
+static void trim(struct arena *a)
 {
-	struct block *b = a->first;
-	for (int i = 0; b && i < 16; i++, b = b->next) {
-		if (b->next && (b->next->size > NET_BLOCK || i == 15)) {
-			struct block *x = b->next;
-			b->next = x->next;
-			free(x);
+	struct block **link = &a->first;
+	for (unsigned i = 0; *link;) {
+		struct block *b = *link;
+		if (b->size > NET_BLOCK || i >= a->peak) {
+			*link = b->next;
+			a->mem(b, 0);
+		} else {
+			link = &b->next;
+			i++;
 		}
 	}
-	if (a->first && a->first->size > NET_BLOCK) {
-		b = a->first;
-		a->first = b->next;
-		free(b);
+}
+
+void arena_reset(struct arena *a)
+{
+	bool large = a->first && a->first->size > NET_BLOCK;
+	for (struct block *b = a->first; b && !large && a->used > 1; b = b->next)
+		large = b->size > NET_BLOCK;
+	a->peak = a->used > a->peak ? a->used : a->peak;
+	if (large || ++a->turns == LOOK_EVERY) {
+		trim(a);
+		a->peak = a->turns = 0;
 	}
 	a->current = a->first;
 	a->pos = a->current ? a->current->bytes : NULL;
 	a->end = a->current ? a->pos + a->current->size : NULL;
+	a->used = a->current != NULL;
 }
 
 void arena_free(struct arena *a)
@@ -56,7 +70,7 @@ void arena_free(struct arena *a)
 	while (a->first) {
 		struct block *b = a->first;
 		a->first = b->next;
-		free(b);
+		a->mem(b, 0);
 	}
 	a->current = NULL;
 }
@@ -65,7 +79,7 @@ bool list_add(struct list *l, struct net_conn *c)
 {
 	if (l->n == l->cap) {
 		unsigned cap = l->cap ? l->cap * 2 : 64;
-		struct net_conn **v = realloc(l->v, cap * sizeof *v);
+		struct net_conn **v = l->mem(l->v, cap * sizeof *v);
 		if (!v)
 			return false;
 		l->v = v;
@@ -75,3 +89,21 @@ bool list_add(struct list *l, struct net_conn *c)
 	return true;
 }
 
+void list_remove(struct list *l, const struct net_conn *c)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		if (l->v[i] == c) {
+			memmove(l->v + i, l->v + i + 1, (l->n - i - 1) * sizeof *l->v);
+			l->n--;
+			return;
+		}
+	}
+}
+
+/* Take the first n off. */
+void list_drop(struct list *l, unsigned n)
+{
+	if (n)
+		memmove(l->v, l->v + n, (l->n - n) * sizeof *l->v);
+	l->n -= n;
+}

@@ -1,5 +1,7 @@
 /* conn: the life of a connection, closing, and what may be asked of it. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -21,24 +23,38 @@ struct slab {
 	struct net_conn conns[SLAB_CONNS];
 };
 
-static unsigned wanted_events(const struct net_conn *c)
-{
-	unsigned e = c->flags & CONN_WANT_OUT ? POLL_WRITE : 0;
-	return c->flags & (CONN_PAUSED | CONN_CLOSING) ? e : e | POLL_READ;
-}
-
-void conn_arm(struct net_conn *c, bool add)
+/* The poller is told at the end of a turn, and only of what changed: pausing and resuming within one costs nothing. */
+void conn_watch(struct net_conn *c)
 {
 	struct net_loop *l = c->loop;
-	int err = (add ? l->backend->add : l->backend->change)(l->poller, c->fd, c, wanted_events(c));
+	uint32_t want = c->pend && !(c->flags & CONN_HELD) ? CONN_ARM_WRITE : 0;
+	if (c->flags & (CONN_DIALLING | CONN_HANDSHAKE))
+		return; /* dial.c and conn_handshake() say what to wait for */
+	if (!(c->flags & (CONN_PAUSED | CONN_HIGH_PAUSE | CONN_CLOSING)))
+		want |= CONN_ARM_READ;
+	if (l->server->o.edge_triggered)
+		want = CONN_ARM_READ | CONN_ARM_WRITE;
+	bool known = c->flags & CONN_WATCHED;
+	if (known && want == (c->flags & (CONN_ARM_READ | CONN_ARM_WRITE)))
+		return;
+	unsigned events = (want & CONN_ARM_READ ? POLL_READ : 0) | (want & CONN_ARM_WRITE ? POLL_WRITE : 0) |
+	                  (l->server->o.edge_triggered ? POLL_EDGE : 0);
+	c->flags = (c->flags & ~(uint32_t)(CONN_ARM_READ | CONN_ARM_WRITE)) | want | CONN_WATCHED;
+	int err = (known ? l->backend->change : l->backend->add)(l->poller, c->fd, c, events);
 	if (err)
 		net_close_now(c, -err);
+}
+
+void conn_touch(struct net_conn *c)
+{
+	if (!(c->flags & (CONN_TOUCHED | CONN_DEAD)) && list_add(&c->loop->touched, c))
+		c->flags |= CONN_TOUCHED;
 }
 
 static struct net_conn *take_struct(struct net_loop *l)
 {
 	if (!l->spare) {
-		struct slab *s = malloc(sizeof *s);
+		struct slab *s = l->server->o.realloc(NULL, sizeof *s);
 		if (!s)
 			return NULL;
 		s->next = l->slabs;
@@ -58,21 +74,22 @@ void conn_free_all(struct net_loop *l)
 	while (l->slabs) {
 		struct slab *s = l->slabs;
 		l->slabs = s->next;
-		free(s);
+		l->server->o.realloc(s, 0);
 	}
 }
 
 /* Slots give connections their ids; a free slot holds twice the index of the next free one, plus one. */
 static bool grow_slots(struct net_loop *l)
 {
-	uint32_t n = l->nslots ? l->nslots * 2 : 256;
+	mem_fn *mem = l->server->o.realloc;
+	uint32_t n = l->nslots ? l->nslots + l->nslots / 4 : 256;
 	if (n > ID_SLOT_MASK + 1u)
 		return false;
-	struct net_conn **slots = realloc(l->slots, n * sizeof *slots);
+	struct net_conn **slots = mem(l->slots, n * sizeof *slots);
 	if (!slots)
 		return false;
 	l->slots = slots;
-	uint32_t *generations = realloc(l->generations, n * sizeof *generations);
+	uint32_t *generations = mem(l->generations, n * sizeof *generations);
 	if (!generations)
 		return false;
 	l->generations = generations;
@@ -91,9 +108,8 @@ struct net_conn *conn_new(struct net_loop *l, int fd, int tag)
 	struct net_conn *c = take_struct(l);
 	if (!c)
 		return NULL;
-	*c = (struct net_conn){ .fd = fd, .loop = l, .tag = tag, .flags = CONN_OPEN };
-	c->idle_ms = __atomic_load_n(&l->server->o.idle_timeout_ms, __ATOMIC_RELAXED);
-	c->active_ms = l->now_ms;
+	*c = (struct net_conn){ .fd = fd, .loop = l, .tag = tag, };
+	c->active_ms = (uint32_t)l->now_ms;
 	c->slot = l->free_slot;
 	l->free_slot = (uint32_t)((uintptr_t)l->slots[c->slot] >> 1);
 	l->slots[c->slot] = c;
@@ -103,8 +119,35 @@ struct net_conn *conn_new(struct net_loop *l, int fd, int tag)
 	if (c->next)
 		c->next->prev = &c->next;
 	l->conns = c;
-	conn_arm(c, true);
 	return c;
+}
+
+/* The connection can be used: tell the user. */
+void conn_open(struct net_conn *c)
+{
+	const struct net_server *s = c->loop->server;
+	int idle_ms = __atomic_load_n(&s->o.idle_timeout_ms, __ATOMIC_RELAXED);
+	c->flags |= CONN_OPEN;
+	conn_touch(c); /* watched when the turn ends */
+	if (idle_ms)
+		net_set_idle_timeout(c, idle_ms);
+	if (c->extra && c->extra->dialled) {
+		void (*dialled)(void *, struct net_conn *, int) = c->extra->dialled;
+		c->extra->dialled = NULL;
+		dialled(c->extra->dial_ctx, c, 0);
+	}
+	if (s->ev.open && !(c->flags & CONN_DEAD))
+		conn_action(c, s->ev.open(c));
+}
+
+struct extra *conn_extra(struct net_conn *c)
+{
+	if (!c->extra) {
+		c->extra = c->loop->server->o.realloc(NULL, sizeof *c->extra);
+		if (c->extra)
+			*c->extra = (struct extra){ .conn = c };
+	}
+	return c->extra;
 }
 
 net_conn_id net_conn_id_of(const struct net_conn *c)
@@ -121,17 +164,26 @@ struct net_conn *net_conn_find(struct net_loop *l, net_conn_id id)
 	return c->generation == (uint32_t)id ? c : NULL;
 }
 
+/* What is queued goes out as far as the socket takes it; the receiver of the descriptor gets the unread bytes. */
 static void detach(struct net_conn *c)
 {
-	const struct net_events *e = &c->loop->server->ev;
+	struct net_loop *l = c->loop;
 	size_t len;
+	if (c->extra && c->extra->transport) { /* its state cannot be handed over */
+		net_close_now(c, EOPNOTSUPP);
+		return;
+	}
+	conn_flush_now(c);
 	const char *unread = net_peek(c, &len);
-	c->loop->backend->remove(c->loop->poller, c->fd);
+	if (c->flags & CONN_DEAD)
+		return;
+	if (c->flags & CONN_WATCHED)
+		l->backend->remove(l->poller, c->fd);
 	int fd = c->fd;
 	c->fd = -1;
 	net_close_now(c, NET_BY_US);
-	if (e->detach)
-		e->detach(c, fd, unread, len);
+	if (l->server->ev.detach)
+		l->server->ev.detach(c, fd, unread, len);
 	else
 		close(fd);
 }
@@ -148,15 +200,37 @@ void conn_action(struct net_conn *c, enum net_action a)
 		net_server_stop(c->loop->server, c->loop->server->o.close_timeout_ms);
 }
 
+static void free_extra(struct net_conn *c)
+{
+	struct extra *x = c->extra;
+	if (!x)
+		return;
+	deadline_clear(c);
+	if (x->dialled)
+		x->dialled(x->dial_ctx, NULL, c->reason > 0 ? -c->reason : c->reason == NET_BY_TIMEOUT ? -ETIMEDOUT : -ECANCELED);
+	if (x->transport && x->state)
+		x->transport->free_state(x->state);
+	c->extra = NULL;
+	c->loop->server->o.realloc(x, 0);
+}
+
 void conn_destroy(struct net_conn *c)
 {
 	struct net_loop *l = c->loop;
-	if (l->server->ev.close)
+	if (l->server->ev.close && (c->flags & CONN_OPEN))
 		l->server->ev.close(c, c->reason);
 	conn_drop_output(c);
-	if (c->fd >= 0)
+	free_extra(c);
+	if (c->fd >= 0) {
+		if ((c->flags & CONN_WATCHED) && ((c->flags & CONN_SHARED) || !l->backend->forgets_closed))
+			l->backend->remove(l->poller, c->fd);
 		close(c->fd);
-	free(c->in);
+	}
+	if (c->in) { /* others may send bytes of this view until the turn ends */
+		l->stats.memory -= c->in->cap;
+		c->in->garbage = l->garbage;
+		l->garbage = c->in;
+	}
 	*c->prev = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
@@ -172,19 +246,23 @@ void conn_destroy(struct net_conn *c)
 
 void net_close(struct net_conn *c)
 {
+	struct net_loop *l = c->loop;
 	if (c->flags & (CONN_CLOSING | CONN_DEAD))
 		return;
 	c->flags |= CONN_CLOSING;
-	c->deadline_ms = c->loop->now_ms + c->loop->server->o.close_timeout_ms;
 	if (!c->out && !c->pend) {
 		net_close_now(c, NET_BY_US);
 		return;
 	}
-	conn_arm(c, false);
-	if (!(c->flags & CONN_WRITES)) {
-		c->flags |= CONN_WRITES;
-		list_add(&c->loop->writes, c);
+	struct extra *x = conn_extra(c);
+	if (!x) {
+		net_close_now(c, ENOMEM);
+		return;
 	}
+	x->close_due = l->now_ms + l->server->o.close_timeout_ms;
+	deadline_set(c);
+	conn_wants_write(c);
+	conn_touch(c);
 }
 
 void net_close_now(struct net_conn *c, int reason)
@@ -233,11 +311,6 @@ struct net_conn *net_conn_next(struct net_loop *l, struct net_conn *after)
 	return after ? after->next : l->conns;
 }
 
-void net_set_idle_timeout(struct net_conn *c, int ms)
-{
-	c->idle_ms = ms;
-}
-
 int net_set_keepalive(struct net_conn *c, int idle_s, int interval_s, int count)
 {
 	int on = idle_s > 0;
@@ -264,13 +337,28 @@ static int format_unix(const struct net_conn *c, char *buf, size_t size)
 	return snprintf(buf, size, "%s:0", un.sun_path);
 }
 
+/* The peer's address is kept: after a reset the system has forgotten it. */
+void conn_set_peer(struct net_conn *c, const struct sockaddr_storage *a)
+{
+	const struct sockaddr_in *in = (const void *)a;
+	const struct sockaddr_in6 *in6 = (const void *)a;
+	c->peer.family = (uint8_t)a->ss_family;
+	if (a->ss_family == AF_INET) {
+		memcpy(c->peer.addr, &in->sin_addr, 4);
+		c->peer.port = ntohs(in->sin_port);
+	} else if (a->ss_family == AF_INET6) {
+		memcpy(c->peer.addr, &in6->sin6_addr, 16);
+		c->peer.port = ntohs(in6->sin6_port);
+	}
+}
+
 int net_conn_peer(const struct net_conn *c, char *buf, size_t size)
 {
-	struct sockaddr_storage a;
-	socklen_t len = sizeof a;
-	if (getpeername(c->fd, (struct sockaddr *)&a, &len) == 0 && a.ss_family != AF_UNIX)
-		return addr_format(&a, buf, size);
-	return format_unix(c, buf, size);
+	char host[INET6_ADDRSTRLEN];
+	if (c->peer.family != AF_INET && c->peer.family != AF_INET6)
+		return format_unix(c, buf, size);
+	inet_ntop(c->peer.family, c->peer.addr, host, sizeof host);
+	return snprintf(buf, size, c->peer.family == AF_INET ? "%s:%u" : "[%s]:%u", host, c->peer.port);
 }
 
 int net_conn_local(const struct net_conn *c, char *buf, size_t size)
@@ -280,4 +368,88 @@ int net_conn_local(const struct net_conn *c, char *buf, size_t size)
 	if (getsockname(c->fd, (struct sockaddr *)&a, &len) == 0 && a.ss_family != AF_UNIX)
 		return addr_format(&a, buf, size);
 	return format_unix(c, buf, size);
+}
+
+int net_conn_dup(struct net_conn *c)
+{
+	int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	c->flags |= CONN_SHARED;
+	return fd;
+}
+
+/* ------------------------------------------------------------------ transports */
+
+void *net_conn_transport(const struct net_conn *c)
+{
+	return c->extra ? c->extra->state : NULL;
+}
+
+int conn_set_transport(struct net_conn *c, const struct net_transport *t, void *ctx, const char *host)
+{
+	struct extra *x = conn_extra(c);
+	if (!x)
+		return -ENOMEM;
+	x->transport = t;
+	x->state = t->new_state(ctx, c->fd, host != NULL, host);
+	if (!x->state)
+		return -ENOMEM;
+	if (t->handshake)
+		c->flags |= CONN_HANDSHAKE;
+	return 0;
+}
+
+/* One step of the transport's handshake; when it is done the connection opens. */
+void conn_handshake(struct net_conn *c)
+{
+	struct net_loop *l = c->loop;
+	struct extra *x = c->extra;
+	enum net_want want = NET_WANT_READ;
+	int err = x->transport->handshake(x->state, &want);
+	if (err == -EAGAIN) {
+		bool known = c->flags & CONN_WATCHED;
+		c->flags |= CONN_WATCHED;
+		c->flags &= ~(uint32_t)(CONN_ARM_READ | CONN_ARM_WRITE);
+		err = (known ? l->backend->change : l->backend->add)(l->poller, c->fd, c,
+		                                                     want == NET_WANT_WRITE ? POLL_WRITE : POLL_READ);
+	} else if (err == 0) {
+		c->flags &= ~(uint32_t)CONN_HANDSHAKE;
+		x->close_due = 0;
+		conn_open(c);
+		if (!(c->flags & CONN_DEAD))
+			conn_more(c); /* the transport may hold bytes already */
+		return;
+	}
+	if (err)
+		net_close_now(c, -err);
+}
+
+/* ------------------------------------------------------------------ socket options */
+
+static int set_int(const struct net_conn *c, int level, int name, int value)
+{
+	return setsockopt(c->fd, level, name, &value, sizeof value) ? -errno : 0;
+}
+
+int net_set_linger(struct net_conn *c, int seconds)
+{
+	struct linger lg = { .l_onoff = seconds >= 0, .l_linger = seconds >= 0 ? seconds : 0 };
+	return setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &lg, sizeof lg) ? -errno : 0;
+}
+
+int net_set_nodelay(struct net_conn *c, bool on)
+{
+	return set_int(c, IPPROTO_TCP, TCP_NODELAY, on);
+}
+
+int net_set_buffers(struct net_conn *c, int receive, int send)
+{
+	int err = receive > 0 ? set_int(c, SOL_SOCKET, SO_RCVBUF, receive) : 0;
+	return err || send <= 0 ? err : set_int(c, SOL_SOCKET, SO_SNDBUF, send);
+}
+
+int net_bind_device(struct net_conn *c, const char *interface)
+{
+	return setsockopt(c->fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) ? -errno : 0;
 }

@@ -7,13 +7,34 @@
 
 #include "net/impl/poll.h"
 #include "net/net.h"
+#include "net/transport.h"
 
 #define NET_BLOCK (256 * 1024) /* turn memory comes in blocks of this size */
 
 enum conn_flag {
-	CONN_OPEN = 1, CONN_CLOSING = 2, CONN_DEAD = 4, CONN_PAUSED = 8, CONN_WAKE = 16, CONN_TOUCHED = 32, CONN_WRITES = 64,
-	CONN_WANT_OUT = 128, CONN_ABOVE = 256, CONN_HELD = 512, CONN_OWN_VIEW = 1024, CONN_VIEW = 2048, CONN_READY = 4096,
-	CONN_FIN = 8192, CONN_MORE = 16384, CONN_SHUT = 32768,
+	CONN_OPEN = 1 << 0,       /* open() was called; close() will be */
+	CONN_CLOSING = 1 << 1,    /* no more input and output; what is queued goes out */
+	CONN_DEAD = 1 << 2,       /* in the list of stage 4 */
+	CONN_PAUSED = 1 << 3,     /* by the user */
+	CONN_WAKE = 1 << 4,       /* in loop.wakes */
+	CONN_TOUCHED = 1 << 5,    /* in loop.touched: looked at when the turn ends */
+	CONN_WRITES = 1 << 6,     /* in loop.writes */
+	CONN_ABOVE = 1 << 7,      /* above the high watermark */
+	CONN_HELD = 1 << 8,
+	CONN_OWN_VIEW = 1 << 9,   /* the view lies in the connection's own buffer, not in the turn's arena */
+	CONN_VIEW = 1 << 10,      /* the view of this turn exists */
+	CONN_MORE = 1 << 11,      /* in loop.more: to be read without asking the poller */
+	CONN_FIN = 1 << 12,       /* FIN after the output */
+	CONN_SHUT = 1 << 13,      /* FIN was sent */
+	CONN_HIGH_PAUSE = 1 << 14, /* paused by the high watermark */
+	CONN_ARM_READ = 1 << 15,  /* what the poller watches */
+	CONN_ARM_WRITE = 1 << 16,
+	CONN_WATCHED = 1 << 17,   /* known to the poller */
+	CONN_SHARED = 1 << 18,    /* the descriptor was duplicated: closing it does not take it from the poller */
+	CONN_DIALLING = 1 << 19,  /* waits for connect() or the transport's handshake */
+	CONN_HANDSHAKE = 1 << 20,
+	CONN_UNREAD = 1 << 21,    /* edge-triggered: something may be unread although the poller stays silent */
+	CONN_EOF_SEEN = 1 << 22,  /* edge-triggered: the end of the stream was announced */
 };
 
 /* A piece of output of this turn, or (copied) one that waits for the socket. */
@@ -22,7 +43,41 @@ struct seg {
 	const char *base, *p;
 	size_t len;
 	void (*release)(void *ctx, const void *buf);
-	void *ctx;
+	union {
+		void *ctx;
+		size_t cap; /* heap segments without release: bytes behind the struct */
+	};
+};
+
+/* Output that waits for the socket: on the heap, only while there is some. */
+struct backlog {
+	struct seg *head, *tail;
+	size_t bytes, memory;
+};
+
+/* Input kept between turns: on the heap, only while there is some. */
+struct inbuf {
+	size_t cap, off, len;
+	struct inbuf *garbage;
+	char bytes[];
+};
+
+/* What few connections have: timeouts, a transport. */
+struct extra {
+	struct net_timer timer;
+	struct net_conn *conn;
+	int idle_ms;
+	int64_t close_due, read_due, write_due; /* 0: none */
+	const struct net_transport *transport;
+	void *state;
+	void (*dialled)(void *ctx, struct net_conn *c, int err);
+	void *dial_ctx;
+};
+
+struct peer {
+	uint8_t family; /* 0: unknown, ask the socket */
+	uint8_t addr[16];
+	uint16_t port; /* host order */
 };
 
 struct net_conn {
@@ -30,36 +85,40 @@ struct net_conn {
 	uint32_t flags;
 	struct net_loop *loop;
 	void *ctx;
-	char *in; /* kept input: own buffer */
-	uint32_t in_len, in_off;
-	uint32_t in_cap, expect;
+	struct inbuf *in;
 	char *view; /* input of this turn */
 	size_t view_len;
-	struct seg *out, *out_tail;   /* of this turn */
-	struct seg *pend, *pend_tail; /* waits for the socket */
-	size_t out_bytes, pend_bytes;
+	struct seg *out, *out_tail; /* of this turn */
+	size_t out_bytes;
+	struct backlog *pend;
+	struct extra *extra;
 	struct net_conn *next, **prev; /* all of the loop */
 	uint32_t slot, generation;
-	int32_t reason;
-	int32_t idle_ms;
-	int64_t active_ms, deadline_ms;
-	int tag;
+	int32_t reason, tag;
+	uint32_t active_ms; /* when bytes last came or went: the low bits of the clock */
+	uint32_t expect_kb;
+	struct peer peer;
 };
 
 struct block {
 	struct block *next;
 	size_t size;
-	char bytes[];
+	_Alignas(16) char bytes[];
 };
+
+typedef void *mem_fn(void *p, size_t size);
 
 struct arena {
 	struct block *first, *current;
 	char *pos, *end;
+	unsigned used, peak, turns; /* blocks: in this turn, most lately, turns since that was looked at */
+	mem_fn *mem;
 };
 
 struct list {
 	struct net_conn **v;
 	unsigned n, cap;
+	mem_fn *mem;
 };
 
 /* A listening address. With reuseport it has one socket per loop, otherwise one, on loop 0. */
@@ -67,42 +126,54 @@ struct net_listener {
 	struct net_server *server;
 	struct net_listener *next;
 	int port, tag, nfds;
-	bool unix_socket, removed;
+	bool unix_socket, udp;
+	atomic_uint refs; /* loops that have yet to let go, in net_unlisten() */
+	const struct net_transport *transport;
+	void *transport_ctx;
 	char addr[140];
 	char path[108]; /* of a Unix socket, to be removed with the listener; "" none */
 	int fds[];
 };
 
 struct slab;
+struct udp_batch;
 
 struct net_loop {
 	struct net_server *server;
-	int index, wakefd;
+	int index, wakefd, wakefd_write;
 	const struct poll_backend *backend;
 	struct poller *poller;
 	void *ctx;
 	pthread_t thread;
 	int64_t now_ms, tick_due;
 	struct arena in, out, misc;
+	struct inbuf *garbage; /* freed when the turn ends */
 	struct net_conn *conns;
 	struct slab *slabs;
 	struct net_conn *spare; /* free structs of the slabs */
 	struct net_conn **slots;
 	uint32_t nslots, free_slot, *generations;
-	struct list touched, writes, wakes, dead;
+	struct list touched, writes, wakes, dead, more;
 	int64_t woke_ns;
 	bool again, stopping;
 	int64_t stop_deadline;
 	size_t turn_read;
+	unsigned first_event; /* where the next turn begins to read: see read_stage() */
 	_Alignas(64) _Atomic(struct net_msg *) inbox;
-	atomic_int awake;
+	atomic_int awake; /* enum awake */
 	atomic_size_t posted;
 	_Alignas(64) struct net_loop_stats stats;
 	atomic_uint conn_count;
 	int64_t accept_retry; /* when to accept again after descriptors ran out; 0: accepting */
-	int64_t idle_check;
 	struct wheel *wheel;
+	struct udp_batch *udp;
 	struct net_loop_stats published; /* a copy of stats that other threads may read */
+};
+
+enum awake {
+	ASLEEP, /* in the poller's wait, or about to look whether it may wait */
+	AWAKE,
+	POKED, /* awake, and asked for one more turn */
 };
 
 struct net_server {
@@ -114,7 +185,9 @@ struct net_server {
 	atomic_int stop_ms; /* -1: running; else the deadline of the stop */
 	atomic_uint next_loop;
 	atomic_ullong random;
-	bool here, running;
+	atomic_bool running;
+	atomic_uint dials; /* resolver threads under way */
+	bool here;
 };
 
 /* arena.c: memory of one turn */
@@ -122,31 +195,69 @@ void *arena_alloc(struct arena *a, size_t n);
 void arena_reset(struct arena *a);
 void arena_free(struct arena *a);
 bool list_add(struct list *l, struct net_conn *c);
+void list_drop(struct list *l, unsigned n);
+void list_remove(struct list *l, const struct net_conn *c);
 
 /* conn.c: life of a connection */
 struct net_conn *conn_new(struct net_loop *l, int fd, int tag);
+void conn_open(struct net_conn *c);
 void conn_action(struct net_conn *c, enum net_action a);
 void conn_destroy(struct net_conn *c);
-void conn_arm(struct net_conn *c, bool add);
+void conn_touch(struct net_conn *c);
+void conn_watch(struct net_conn *c); /* tell the poller what is wanted now, if that changed */
 void conn_free_all(struct net_loop *l);
+void conn_set_peer(struct net_conn *c, const struct sockaddr_storage *peer);
+struct extra *conn_extra(struct net_conn *c); /* NULL: no memory */
+void conn_handshake(struct net_conn *c);
+int conn_set_transport(struct net_conn *c, const struct net_transport *t, void *ctx, const char *host);
+
+/* deadline.c */
+void deadline_set(struct net_conn *c);
+void deadline_clear(struct net_conn *c);
 
 /* input.c, output.c */
 void conn_read(struct net_conn *c);
+void conn_more(struct net_conn *c);
 void conn_end_turn(struct net_conn *c);
 void conn_write(struct net_conn *c);
 void conn_drop_output(struct net_conn *c);
+void conn_flush_now(struct net_conn *c);
+void conn_wants_write(struct net_conn *c);
 
 /* accept.c, balance.c */
 void accept_watch(struct net_loop *l, struct net_listener *li);
 void accept_unwatch(struct net_loop *l, struct net_listener *li);
 void accept_ready(struct net_loop *l, struct net_listener *li);
 void accept_retry(struct net_loop *l);
+int accept_fd(const struct net_loop *l, const struct net_listener *li);
+void accept_set_options(const struct net_server *s, int fd);
 struct net_loop *balance_choose(struct net_server *s, const struct sockaddr_storage *peer);
 
 /* addr.c */
+struct addr {
+	int family; /* AF_UNSPEC: either */
+	char host[256];
+	char port[16];
+	char path[108]; /* Unix; abstract names begin with '@' */
+	bool unix_socket, reuseport, udp;
+	long mode; /* -1: as umask says */
+	int tag;
+};
+struct addrinfo;
+int addr_parse(const char *url, struct addr *a);
+int addr_resolve(const struct addr *a, bool passive, struct addrinfo **out);
+socklen_t addr_unix(const struct addr *a, struct sockaddr_storage *out);
 int addr_listen(const char *url, struct net_server *s, struct net_listener **out);
 int addr_adopt(int take_fd, int tag, struct net_server *s, struct net_listener **out);
 int addr_format(const struct sockaddr_storage *a, char *buf, size_t size);
+
+/* dial.c */
+void dial_ready(struct net_conn *c);
+
+/* udp.c */
+void udp_ready(struct net_loop *l, struct net_listener *li);
+void udp_flush(struct net_loop *l);
+void udp_free(struct net_loop *l);
 
 /* mailbox.c */
 void mailbox_run(struct net_loop *l);

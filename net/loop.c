@@ -5,7 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#ifdef __linux__
 #include <sys/eventfd.h>
+#endif
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,11 +55,10 @@ struct net_loop *net_loop_current(void)
 /* How long the poller may wait. Reads the inbox after `awake` was cleared: see net_post(). */
 static int wait_ms(struct net_loop *l)
 {
-	if (atomic_load(&l->inbox) || l->again || l->wakes.n || l->dead.n || l->writes.n)
+	if (atomic_load(&l->inbox) || l->again || l->wakes.n || l->dead.n || l->writes.n || l->more.n)
 		return 0;
 	int64_t due = wheel_next(l->wheel);
 	due = l->tick_due < due ? l->tick_due : due;
-	due = l->idle_check < due ? l->idle_check : due;
 	if (l->accept_retry && l->accept_retry < due)
 		due = l->accept_retry;
 	if (l->stopping && l->stop_deadline < due)
@@ -67,15 +70,15 @@ static int wait_ms(struct net_loop *l)
 static int wait(struct net_loop *l, struct poll_event *ev, int max)
 {
 	const struct net_events *e = &l->server->ev;
-	atomic_store(&l->awake, 0);
-	int ms = wait_ms(l);
+	bool poked = atomic_exchange(&l->awake, ASLEEP) == POKED;
+	int ms = poked ? 0 : wait_ms(l);
 	if (e->before_wait)
 		ms = e->before_wait(l, ms);
 	l->stats.busy_ns += (uint64_t)(clock_ns() - l->woke_ns);
 	publish_stats(l);
 	int n = l->backend->wait(l->poller, ev, max, ms);
 	l->woke_ns = clock_ns();
-	atomic_store_explicit(&l->awake, 1, memory_order_relaxed);
+	atomic_exchange_explicit(&l->awake, AWAKE, memory_order_acquire); /* what a poke announced is seen from here on */
 	l->now_ms = l->woke_ns / 1000000;
 	if (e->after_wait)
 		e->after_wait(l);
@@ -91,9 +94,51 @@ static void wake_conns(struct net_loop *l)
 		if (!(c->flags & CONN_DEAD) && l->server->ev.data)
 			conn_action(c, l->server->ev.data(c));
 	}
-	if (n)
-		memmove(l->wakes.v, l->wakes.v + n, (l->wakes.n - n) * sizeof *l->wakes.v);
-	l->wakes.n -= n;
+	list_drop(&l->wakes, n);
+}
+
+/* Connections to be read although the poller does not say so: edge-triggered, or their transport holds bytes. */
+static void read_more(struct net_loop *l)
+{
+	unsigned n = l->more.n;
+	for (unsigned i = 0; i < n; i++) {
+		struct net_conn *c = l->more.v[i];
+		c->flags &= ~(uint32_t)CONN_MORE;
+		conn_read(c);
+	}
+	list_drop(&l->more, n);
+}
+
+/* An error or the full end of a connection that is not being read. The poller cannot be told to keep quiet about it. */
+static void hangup(struct net_conn *c, unsigned events)
+{
+	int err = 0;
+	socklen_t len = sizeof err;
+	if ((events & POLL_ERROR) && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err)
+		net_close_now(c, err);
+	else if (c->flags & CONN_CLOSING)
+		net_close_now(c, ECONNRESET); /* nobody is there to take the rest */
+	else { /* paused: what it sent before is read once reading goes on */
+		c->loop->backend->remove(c->loop->poller, c->fd);
+		c->flags &= ~(uint32_t)(CONN_WATCHED | CONN_ARM_READ | CONN_ARM_WRITE);
+	}
+}
+
+static void handle_conn(struct net_conn *c, unsigned events)
+{
+	if (__builtin_expect(c->flags & (CONN_DEAD | CONN_DIALLING | CONN_HANDSHAKE), 0)) {
+		if (!(c->flags & CONN_DEAD))
+			(c->flags & CONN_DIALLING ? dial_ready : conn_handshake)(c);
+		return;
+	}
+	if (events & POLL_WRITE)
+		conn_wants_write(c);
+	if (events & POLL_EOF)
+		c->flags |= CONN_EOF_SEEN;
+	if ((events & (POLL_HANGUP | POLL_ERROR)) && (c->flags & (CONN_PAUSED | CONN_HIGH_PAUSE | CONN_CLOSING)))
+		hangup(c, events);
+	else if (events & (POLL_READ | POLL_EOF | POLL_HANGUP | POLL_ERROR))
+		conn_read(c);
 }
 
 /* Who an event is for: NULL the wake-up descriptor, an odd address a listener, otherwise a connection. */
@@ -101,41 +146,31 @@ static void handle(struct net_loop *l, const struct poll_event *ev)
 {
 	uintptr_t tag = (uintptr_t)ev->tag;
 	if (!tag) {
-		uint64_t v;
-		if (read(l->wakefd, &v, sizeof v) == sizeof v)
+		uint64_t v[16];
+		if (read(l->wakefd, v, sizeof v) > 0)
 			l->stats.wakeups++;
 		return;
 	}
 	l->stats.events++;
 	if (tag & 1) {
-		accept_ready(l, (struct net_listener *)(tag - 1));
-		return;
+		struct net_listener *li = (struct net_listener *)(tag - 1);
+		(li->udp ? udp_ready : accept_ready)(l, li);
+	} else {
+		handle_conn(ev->tag, ev->events);
 	}
-	struct net_conn *c = ev->tag;
-	if ((ev->events & POLL_WRITE) && !(c->flags & (CONN_WRITES | CONN_DEAD))) {
-		c->flags |= CONN_WRITES;
-		list_add(&l->writes, c);
-	}
-	if ((ev->events & POLL_HANGUP) && (c->flags & (CONN_PAUSED | CONN_CLOSING)))
-		net_close_now(c, ECONNRESET); /* nobody reads there any more, and we do not ask */
-	else if ((ev->events & (POLL_READ | POLL_HANGUP)) && l->turn_read < l->server->o.turn_cap &&
-	         !(c->flags & CONN_VIEW))
-		conn_read(c); /* what is not read now (cap, view in use) the poller reports again, behind the others */
 }
 
-#define IDLE_CHECK_MS 500
-
-/* Idle connections and those whose last output does not go out. */
-static void close_overdue(struct net_loop *l)
+/* Stage 1. When the cap of the turn was reached the next one begins with those that had to wait. */
+static void read_stage(struct net_loop *l, const struct poll_event *ev, int n)
 {
-	if (l->now_ms < l->idle_check)
-		return;
-	l->idle_check = l->now_ms + IDLE_CHECK_MS;
-	for (struct net_conn *c = l->conns; c; c = c->next) {
-		if (c->idle_ms && l->now_ms - c->active_ms > c->idle_ms)
-			net_close_now(c, NET_BY_TIMEOUT);
-		else if ((c->flags & CONN_CLOSING) && l->now_ms > c->deadline_ms)
-			net_close_now(c, NET_BY_TIMEOUT);
+	unsigned total = (unsigned)n, start = l->first_event < total ? l->first_event : 0;
+	l->first_event = 0;
+	read_more(l);
+	for (unsigned k = 0; k < total; k++) {
+		unsigned i = start + k < total ? start + k : start + k - total;
+		if (l->turn_read >= l->server->o.turn_cap && !l->first_event)
+			l->first_event = i;
+		handle(l, &ev[i]);
 	}
 }
 
@@ -143,27 +178,44 @@ static void close_dead(struct net_loop *l)
 {
 	for (unsigned i = 0; i < l->dead.n; i++) {
 		struct net_conn *c = l->dead.v[i];
-		for (unsigned k = 0; (c->flags & CONN_WAKE) && k < l->wakes.n; k++) {
-			if (l->wakes.v[k] == c)
-				l->wakes.v[k--] = l->wakes.v[--l->wakes.n];
-		}
+		if (c->flags & CONN_WAKE)
+			list_remove(&l->wakes, c);
+		if (c->flags & CONN_MORE)
+			list_remove(&l->more, c);
+		if (c->flags & CONN_WRITES)
+			list_remove(&l->writes, c);
+		if (c->flags & CONN_TOUCHED)
+			list_remove(&l->touched, c);
 		conn_destroy(c);
 	}
 	l->dead.n = 0;
 }
 
-/* Stages 2 to 4. */
+static void free_garbage(struct net_loop *l)
+{
+	while (l->garbage) {
+		struct inbuf *b = l->garbage;
+		l->garbage = b->garbage;
+		l->server->o.realloc(b, 0);
+	}
+}
+
+/* Stages 2 to 4. What close() callbacks write to others still goes out in this turn: its memory ends with it. */
 static void finish_turn(struct net_loop *l)
 {
 	if (l->server->ev.before_write)
 		l->server->ev.before_write(l);
-	for (unsigned i = 0; i < l->writes.n; i++)
-		conn_write(l->writes.v[i]);
-	l->writes.n = 0;
-	for (unsigned i = 0; i < l->touched.n; i++)
-		conn_end_turn(l->touched.v[i]);
-	l->touched.n = 0;
-	close_dead(l);
+	do {
+		for (unsigned i = 0; i < l->writes.n; i++)
+			conn_write(l->writes.v[i]);
+		l->writes.n = 0;
+		for (unsigned i = 0; i < l->touched.n; i++)
+			conn_end_turn(l->touched.v[i]);
+		l->touched.n = 0;
+		close_dead(l);
+	} while (l->writes.n || l->touched.n || l->dead.n);
+	udp_flush(l);
+	free_garbage(l);
 	arena_reset(&l->in);
 	arena_reset(&l->out);
 	arena_reset(&l->misc);
@@ -182,19 +234,20 @@ static void begin_stop(struct net_loop *l, int deadline_ms)
 {
 	l->stopping = true;
 	l->stop_deadline = l->now_ms + deadline_ms;
+	l->accept_retry = 0;
 	pthread_mutex_lock(&l->server->listeners_lock);
 	for (struct net_listener *li = l->server->listeners; li; li = li->next)
 		accept_unwatch(l, li);
 	pthread_mutex_unlock(&l->server->listeners_lock);
 	for (struct net_conn *c = l->conns; c; c = c->next)
 		net_close(c);
-	close_dead(l);
+	finish_turn(l);
 }
 
 /* Whether the loop is done. */
 static bool stopped(struct net_loop *l)
 {
-	int ms = atomic_load_explicit(&l->server->stop_ms, memory_order_relaxed);
+	int ms = atomic_load_explicit(&l->server->stop_ms, memory_order_acquire);
 	if (__builtin_expect(ms < 0, 1))
 		return false;
 	if (!l->stopping)
@@ -233,10 +286,8 @@ void *loop_main(void *arg)
 		mailbox_run(l);
 		wheel_run(l);
 		wake_conns(l);
-		for (int i = 0; i < n; i++)
-			handle(l, &ev[i]);
+		read_stage(l, ev, n);
 		run_tick(l);
-		close_overdue(l);
 		finish_turn(l);
 		accept_retry(l);
 	}
@@ -247,41 +298,67 @@ void *loop_main(void *arg)
 	return NULL;
 }
 
+static int open_wakefd(struct net_loop *l)
+{
+#ifdef __linux__
+	l->wakefd = l->wakefd_write = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return l->wakefd < 0 ? -errno : 0;
+#else
+	int fds[2];
+	if (pipe(fds))
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		fcntl(fds[i], F_SETFL, O_NONBLOCK);
+		fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+	}
+	l->wakefd = fds[0];
+	l->wakefd_write = fds[1];
+	return 0;
+#endif
+}
+
 int loop_init(struct net_loop *l, struct net_server *s, int index)
 {
 	int err = 0;
+	mem_fn *mem = s->o.realloc;
 	l->server = s;
 	l->index = index;
-	l->backend = &poll_epoll;
-	l->wakefd = -1;
+	l->wakefd = l->wakefd_write = -1;
 	l->now_ms = net_clock_ms();
+	l->awake = AWAKE;
+	l->in.mem = l->out.mem = l->misc.mem = mem;
+	l->touched.mem = l->writes.mem = l->wakes.mem = l->dead.mem = l->more.mem = mem;
+	l->backend = poll_choose(s->o.backend);
+	if (!l->backend)
+		return -ENOTSUP;
 	l->wheel = wheel_new(l->now_ms);
-	l->poller = l->backend->open(&err);
-	if (!l->wheel || !l->poller)
+	l->poller = l->wheel ? l->backend->open(&err) : NULL;
+	if (!l->poller)
 		return err ? err : -ENOMEM;
-	l->wakefd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (l->wakefd < 0)
-		return -errno;
-	return l->backend->add(l->poller, l->wakefd, NULL, POLL_READ);
+	err = open_wakefd(l);
+	return err ? err : l->backend->add(l->poller, l->wakefd, NULL, POLL_READ);
 }
 
 void loop_clear(struct net_loop *l)
 {
+	mem_fn *mem = l->server->o.realloc;
 	if (l->poller)
 		l->backend->close(l->poller);
 	if (l->wakefd >= 0)
 		close(l->wakefd);
+	if (l->wakefd_write >= 0 && l->wakefd_write != l->wakefd)
+		close(l->wakefd_write);
 	wheel_free(l->wheel);
+	udp_free(l);
 	arena_free(&l->in);
 	arena_free(&l->out);
 	arena_free(&l->misc);
 	conn_free_all(l);
-	free(l->slots);
-	free(l->generations);
-	free(l->touched.v);
-	free(l->writes.v);
-	free(l->wakes.v);
-	free(l->dead.v);
+	mem(l->slots, 0);
+	mem(l->generations, 0);
+	struct list *lists[] = { &l->touched, &l->writes, &l->wakes, &l->dead, &l->more };
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		mem(lists[i]->v, 0);
 }
 
 /* ------------------------------------------------------------------ small things */

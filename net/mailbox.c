@@ -3,13 +3,13 @@
  * messages of one sender keep their order.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "net/internal.h"
 
 #define HELD_LOOPS 64
+#define LOOP_SHIFT 52 /* of a connection's id */
 
 /* Wake-ups held back by this thread. */
 static _Thread_local struct {
@@ -17,11 +17,26 @@ static _Thread_local struct {
 	struct net_loop *loops[HELD_LOOPS];
 } held;
 
+static void ring(struct net_loop *l)
+{
+	uint64_t one = 1;
+	if (write(l->wakefd_write, &one, sizeof one) < 0)
+		return; /* full: the loop is woken anyway */
+}
+
 /*
- * No wake-up is lost: the sender pushes and then reads `awake`; the loop clears `awake` and then reads the inbox (see
- * wait_ms() in loop.c). All four are sequentially consistent, so at least one sees the other's write. A sender that finds
- * messages already queued leaves the wake-up to who queued the first.
+ * No wake-up is lost: the sender pushes and then reads `awake`; the loop sets it to ASLEEP and then reads the inbox (see
+ * wait() in loop.c). All four are sequentially consistent, so at least one sees the other's write. A sender that finds
+ * messages already queued leaves the wake-up to who queued the first. Who changes ASLEEP to AWAKE writes to the
+ * descriptor, so that a burst costs one write.
  */
+static void wake_for_message(struct net_loop *l)
+{
+	int state = atomic_load(&l->awake);
+	if (state == ASLEEP && atomic_compare_exchange_strong(&l->awake, &state, AWAKE))
+		ring(l);
+}
+
 void net_post(struct net_loop *l, struct net_msg *m)
 {
 	atomic_fetch_add_explicit(&l->posted, m->bytes, memory_order_relaxed);
@@ -34,14 +49,14 @@ void net_post(struct net_loop *l, struct net_msg *m)
 	if (held.depth && held.n < HELD_LOOPS)
 		held.loops[held.n++] = l;
 	else
-		net_loop_wake(l);
+		wake_for_message(l);
 }
 
+/* The loop may be awake, but past the place where it looks for what the caller changed: POKED makes it go round again. */
 void net_loop_wake(struct net_loop *l)
 {
-	uint64_t one = 1;
-	if (!atomic_exchange(&l->awake, 1) && write(l->wakefd, &one, sizeof one) < 0)
-		return; /* the counter is full: the loop is woken anyway */
+	if (atomic_exchange(&l->awake, POKED) == ASLEEP)
+		ring(l);
 }
 
 void net_post_hold(void)
@@ -54,7 +69,7 @@ void net_post_release(void)
 	if (--held.depth)
 		return;
 	for (unsigned i = 0; i < held.n; i++)
-		net_loop_wake(held.loops[i]);
+		wake_for_message(held.loops[i]);
 	held.n = 0;
 }
 
@@ -101,17 +116,22 @@ static void deliver(struct net_loop *l, struct net_msg *m)
 	int err = c ? net_write(c, p->bytes, p->len) : -ENOTCONN;
 	if (p->done)
 		p->done(p->ctx, err);
-	free(p);
+	l->server->o.realloc(p, 0);
 }
 
 int net_send(struct net_server *s, net_conn_id id, const void *buf, size_t len, void (*done)(void *ctx, int err), void *ctx)
 {
-	struct parcel *p = malloc(sizeof *p + len);
+	struct parcel *p;
+	size_t size;
+	if (id >> LOOP_SHIFT >= (uint64_t)s->o.loops || __builtin_add_overflow(sizeof *p, len, &size))
+		return -EINVAL;
+	p = s->o.realloc(NULL, size);
 	if (!p)
 		return -ENOMEM;
 	*p = (struct parcel){ .msg = { .run = deliver, .bytes = len }, .id = id, .done = done, .ctx = ctx, .len = len };
-	memcpy(p->bytes, buf, len);
-	net_post(s->loops[id >> 52], &p->msg);
+	if (len)
+		memcpy(p->bytes, buf, len);
+	net_post(s->loops[id >> LOOP_SHIFT], &p->msg);
 	return 0;
 }
 
@@ -121,15 +141,18 @@ static void close_by_id(struct net_loop *l, struct net_msg *m)
 	struct net_conn *c = net_conn_find(l, p->id);
 	if (c)
 		net_close(c);
-	free(p);
+	l->server->o.realloc(p, 0);
 }
 
 int net_close_id(struct net_server *s, net_conn_id id)
 {
-	struct parcel *p = malloc(sizeof *p);
+	struct parcel *p;
+	if (id >> LOOP_SHIFT >= (uint64_t)s->o.loops)
+		return -EINVAL;
+	p = s->o.realloc(NULL, sizeof *p);
 	if (!p)
 		return -ENOMEM;
 	*p = (struct parcel){ .msg = { .run = close_by_id }, .id = id };
-	net_post(s->loops[id >> 52], &p->msg);
+	net_post(s->loops[id >> LOOP_SHIFT], &p->msg);
 	return 0;
 }

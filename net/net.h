@@ -13,7 +13,7 @@
  * Invariants
  *   - A callback about a connection runs on its loop's thread, and never inside another callback of that connection.
  *   - A connection is freed only in stage 4; until close() has returned its pointer is valid on its loop. From other
- *     threads only net_conn_id values may be used; they are never reused within 2^40 connections.
+ *     threads only net_conn_id values may be used; a value comes again after 2^32 connections of its slot at the earliest.
  *   - An idle connection holds no buffers.
  *   - The library never logs, exits or reads configuration; errors are 0 or -errno, events go to callbacks.
  *
@@ -60,6 +60,16 @@ enum net_reason {
 	NET_BY_OVERFLOW = -4, /* hard output limit */
 };
 
+/* A datagram; valid during the callback. `truncated`: it was longer than 64 KiB less its headers. */
+struct net_packet {
+	struct net_listener *listener;
+	const struct sockaddr *peer;
+	socklen_t peer_len;
+	const char *bytes;
+	size_t len;
+	int tag;
+};
+
 /*
  * Callbacks; any may be NULL. `user` is net_options.user, read with net_server_user().
  */
@@ -84,6 +94,8 @@ struct net_events {
 	void (*close)(struct net_conn *c, int reason);
 	/* NET_DETACH: fd and unread bytes go to the receiver (fd is taken, bytes are borrowed). */
 	void (*detach)(struct net_conn *c, int fd, const void *unread, size_t len);
+	/* A datagram came in on a udp:// address. Answer with net_send_to(). */
+	void (*packet)(struct net_loop *l, const struct net_packet *p);
 	/* Runs at once on every loop when it starts, then after the delay it returned (ms; < 0 never again). */
 	int64_t (*tick)(struct net_loop *l);
 	/* Around the poller's wait. before_wait gets the planned timeout in ms (-1 none) and may shorten it. */
@@ -142,13 +154,15 @@ struct net_server *net_server_new(const struct net_events *events, const struct 
 void net_server_free(struct net_server *s);
 
 /*
- * Add an address: "tcp://host:port", "tcp4://", "tcp6://", "unix:///path", "unix://@abstract", with options
+ * Add an address: "tcp://host:port", "tcp4://", "tcp6://", "unix:///path", "unix://@abstract", "udp://host:port", with options
  * "?reuseport=true&mode=0700&tag=7". Permissions of a Unix socket are set before it listens. Port 0 binds any free port.
  * tag is handed to connections (net_conn_tag). Before or after start [any]. NULL with *err = -errno.
  */
 struct net_listener *net_listen(struct net_server *s, const char *url, int *err);
-/* Take an already listening socket (socket activation). */
+/* Take an already listening socket. */
 struct net_listener *net_listen_fd(struct net_server *s, int take_fd, int tag, int *err);
+/* The sockets that systemd passed to this process (LISTEN_FDS): the number, or -errno; the i-th gets tag first_tag + i. */
+int net_listen_systemd(struct net_server *s, int first_tag);
 /* Stop accepting on l and free it; its connections live on. [any] */
 int net_unlisten(struct net_listener *l);
 /* The bound address as "host:port" or path, valid as long as the listener; the port in host order or 0. */
@@ -168,6 +182,26 @@ struct net_loop *net_server_loop(struct net_server *s, int i);        /* [any] *
 /* Replace the keepalive and idle settings for new connections. [any] */
 void net_server_set_keepalive(struct net_server *s, int seconds);
 void net_server_set_idle_timeout(struct net_server *s, int ms);
+
+/*
+ * Connect to an address (as for net_listen(), without options; not udp://) without blocking: names are resolved on a
+ * thread of their own. The connection belongs to the loop l. done() runs on that loop exactly once: with the connection,
+ * just before its open(), or with NULL and -errno. transport may be NULL. 0 or -errno [any]; after an error done() is not
+ * called.
+ */
+struct net_transport;
+struct net_dial {
+	const char *url;
+	int timeout_ms; /* 0: 10 seconds */
+	int tag;
+	const struct net_transport *transport;
+	void *transport_ctx;
+	void (*done)(void *ctx, struct net_conn *c, int err);
+	void *ctx;
+};
+int net_dial(struct net_loop *l, const struct net_dial *d);
+/* Make a connected stream socket a connection of the loop, with open() and ctx. fd is taken on success. 0 or -errno [any] */
+int net_attach(struct net_loop *l, int take_fd, int tag, void *ctx);
 
 /* ---------------------------------------------------------------- loops */
 
@@ -243,6 +277,8 @@ struct net_conn *net_conn_next(struct net_loop *l, struct net_conn *after);
  * What is not discarded is kept for the next turn. */
 const char *net_peek(struct net_conn *c, size_t *len);
 void net_discard(struct net_conn *c, size_t n);
+/* Copy at most size unread bytes out and discard them; how many. */
+size_t net_read(struct net_conn *c, void *buf, size_t size);
 /* Tell that at least n more unread bytes are expected, to size the buffer as they arrive. A hint. */
 void net_expect(struct net_conn *c, size_t n);
 void net_pause_read(struct net_conn *c);
@@ -263,6 +299,9 @@ int net_write(struct net_conn *c, const void *buf, size_t len);
 int net_writev(struct net_conn *c, const struct iovec *iov, int n);
 /* Queue bytes by reference; release(ctx, buf) is called exactly once when they are sent or dropped, also on error. */
 int net_write_ref(struct net_conn *c, const void *buf, size_t len, void (*release)(void *ctx, const void *buf), void *ctx);
+/* Queue bytes that stay unchanged until the end of this turn without copying them: what net_peek() (of any connection) or
+ * net_turn_alloc() gave. */
+int net_write_view(struct net_conn *c, const void *buf, size_t len);
 /* Write what is queued now instead of in stage 3. 0, or -errno. */
 int net_flush(struct net_conn *c);
 /* The same for every connection of the loop that has output: in the middle of a long turn. Not between net_out_begin()
@@ -282,12 +321,31 @@ bool net_is_closing(const struct net_conn *c);
 /* Send FIN after the queued output; reading goes on. */
 int net_shutdown_write(struct net_conn *c);
 void net_set_idle_timeout(struct net_conn *c, int ms);
+/* Close with NET_BY_TIMEOUT when the time is over: the read deadline whatever arrived, the write deadline if output is
+ * still pending then. A negative delay clears it. 0 or -ENOMEM. */
+int net_set_read_deadline(struct net_conn *c, int64_t delay_ms);
+int net_set_write_deadline(struct net_conn *c, int64_t delay_ms);
+/* A second descriptor of the connection's socket, close-on-exec; the caller owns it. Or -errno. */
+int net_conn_dup(struct net_conn *c);
+/* Socket options: SO_LINGER (seconds, < 0 off), TCP_NODELAY, buffer sizes (0: unchanged), SO_BINDTODEVICE. */
+int net_set_linger(struct net_conn *c, int seconds);
+int net_set_nodelay(struct net_conn *c, bool on);
+int net_set_buffers(struct net_conn *c, int receive, int send);
+int net_bind_device(struct net_conn *c, const char *interface);
 int net_set_keepalive(struct net_conn *c, int idle_s, int interval_s, int count);
 
 /* From other threads: copied, sent if the connection still lives, in order per sender. 0 or -ENOMEM. [any] */
 int net_send(struct net_server *s, net_conn_id id, const void *buf, size_t len,
              void (*done)(void *ctx, int err), void *ctx);
 int net_close_id(struct net_server *s, net_conn_id id); /* [any] */
+
+/* ---------------------------------------------------------------- datagrams [loop] */
+
+/* Queue a datagram on the listener's socket; sent at the end of the turn, many with one system call. Copied. */
+int net_send_to(struct net_loop *l, struct net_listener *li, const void *buf, size_t len, const struct sockaddr *to,
+                socklen_t to_len);
+/* Join or leave a multicast group ("239.1.2.3", "ff02::1") on an interface ("" any). [any] */
+int net_multicast(struct net_listener *li, const char *group, const char *interface, bool join);
 
 #ifdef __cplusplus
 }

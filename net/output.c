@@ -3,20 +3,18 @@
  * does not take is copied to the heap and waits for it.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "net/internal.h"
 
 #define IOV_PER_SEND 64
+#define CHUNK 4096 /* heap segments are at least this large, so that many small remainders share one */
 
-static void wants_write(struct net_conn *c)
+void conn_wants_write(struct net_conn *c)
 {
-	if (!(c->flags & CONN_WRITES)) {
+	if (!(c->flags & CONN_WRITES) && list_add(&c->loop->writes, c))
 		c->flags |= CONN_WRITES;
-		list_add(&c->loop->writes, c);
-	}
 }
 
 static struct seg *new_seg(struct net_conn *c, const char *p)
@@ -36,10 +34,10 @@ static struct seg *new_seg(struct net_conn *c, const char *p)
 int net_out_begin(struct net_conn *c, size_t least, char **cur, char **end)
 {
 	struct arena *a = &c->loop->out;
-	if (__builtin_expect(c->flags & (CONN_CLOSING | CONN_DEAD), 0))
+	if (__builtin_expect(c->flags & (CONN_CLOSING | CONN_DEAD | CONN_FIN), 0))
 		return -EPIPE;
 	if (__builtin_expect((size_t)(a->end - a->pos) < least || !a->current, 0)) {
-		char *p = arena_alloc(a, least);
+		char *p = least < SIZE_MAX / 2 ? arena_alloc(a, least) : NULL;
 		if (!p)
 			return -ENOMEM;
 		a->pos = p;
@@ -61,33 +59,117 @@ void net_out_end(struct net_conn *c, char *cur)
 	t->len += n;
 	c->out_bytes += n;
 	c->loop->out.pos = cur;
-	wants_write(c);
+	conn_wants_write(c);
 }
 
 int net_write(struct net_conn *c, const void *buf, size_t len)
 {
 	char *cur, *end;
 	int err = net_out_begin(c, len, &cur, &end);
-	if (err)
+	if (err || !len)
 		return err;
 	memcpy(cur, buf, len);
 	net_out_end(c, cur + len);
 	return 0;
 }
 
-int net_write_ref(struct net_conn *c, const void *buf, size_t len, void (*release)(void *ctx, const void *buf), void *ctx)
+static int add_seg(struct net_conn *c, const void *buf, size_t len, void (*release)(void *, const void *), void *ctx)
 {
-	struct seg *s = c->flags & (CONN_CLOSING | CONN_DEAD) ? NULL : new_seg(c, buf);
-	if (!s) {
-		release(ctx, buf);
-		return c->flags & (CONN_CLOSING | CONN_DEAD) ? -EPIPE : -ENOMEM;
-	}
+	if (c->flags & (CONN_CLOSING | CONN_DEAD | CONN_FIN))
+		return -EPIPE;
+	struct seg *s = new_seg(c, buf);
+	if (!s)
+		return -ENOMEM;
 	s->len = len;
 	s->release = release;
 	s->ctx = ctx;
 	c->out_bytes += len;
-	wants_write(c);
+	conn_wants_write(c);
 	return 0;
+}
+
+int net_write_ref(struct net_conn *c, const void *buf, size_t len, void (*release)(void *ctx, const void *buf), void *ctx)
+{
+	int err = add_seg(c, buf, len, release, ctx);
+	if (err)
+		release(ctx, buf);
+	return err;
+}
+
+int net_write_view(struct net_conn *c, const void *buf, size_t len)
+{
+	return len < 1024 ? net_write(c, buf, len) : add_seg(c, buf, len, NULL, NULL);
+}
+
+/* ------------------------------------------------------------------ what waits for the socket */
+
+static size_t seg_memory(const struct seg *s)
+{
+	return sizeof *s + (s->release ? s->len : s->cap);
+}
+
+static void free_seg(struct net_conn *c, struct seg *s)
+{
+	c->pend->memory -= seg_memory(s);
+	c->loop->stats.memory -= seg_memory(s);
+	c->loop->server->o.realloc(s, 0);
+}
+
+static struct seg *add_waiting(struct net_conn *c, size_t cap)
+{
+	mem_fn *mem = c->loop->server->o.realloc;
+	if (!c->pend) {
+		c->pend = mem(NULL, sizeof *c->pend);
+		if (!c->pend)
+			return NULL;
+		*c->pend = (struct backlog){ 0 };
+	}
+	struct seg *k = mem(NULL, sizeof *k + cap);
+	if (!k)
+		return NULL;
+	*k = (struct seg){ .base = (char *)(k + 1), .p = (char *)(k + 1), .cap = cap };
+	if (c->pend->head)
+		c->pend->tail->next = k;
+	else
+		c->pend->head = k;
+	c->pend->tail = k;
+	return k;
+}
+
+static void count_memory(struct net_conn *c, const struct seg *k)
+{
+	c->pend->memory += seg_memory(k);
+	c->loop->stats.memory += seg_memory(k);
+}
+
+static bool keep_reference(struct net_conn *c, const struct seg *s)
+{
+	struct seg *k = add_waiting(c, 0);
+	if (!k)
+		return false;
+	k->base = s->base;
+	k->p = s->p;
+	k->len = s->len;
+	k->release = s->release;
+	k->ctx = s->ctx;
+	count_memory(c, k);
+	c->pend->bytes += s->len;
+	return true;
+}
+
+static bool keep_copy(struct net_conn *c, const struct seg *s)
+{
+	struct seg *k = c->pend ? c->pend->tail : NULL;
+	if (!k || k->release || (size_t)(k->base + k->cap - (k->p + k->len)) < s->len) {
+		k = add_waiting(c, s->len > CHUNK ? s->len : CHUNK);
+		if (!k)
+			return false;
+		count_memory(c, k);
+	}
+	memcpy((char *)(uintptr_t)(k->p + k->len), s->p, s->len);
+	k->len += s->len;
+	c->pend->bytes += s->len;
+	return true;
 }
 
 /* Move what the socket did not take to the heap. */
@@ -95,34 +177,59 @@ static void keep_unsent(struct net_conn *c)
 {
 	for (struct seg *s = c->out, *next; s; s = next) {
 		next = s->next;
-		if (s->len == 0 && !s->release)
-			continue;
-		struct seg *k = malloc(sizeof *k + (s->release ? 0 : s->len));
-		if (!k) {
+		if (c->flags & CONN_DEAD) {
+			if (s->release)
+				s->release(s->ctx, s->base);
+		} else if (s->release ? !keep_reference(c, s) : s->len && !keep_copy(c, s)) {
 			if (s->release)
 				s->release(s->ctx, s->base);
 			net_close_now(c, ENOMEM);
-			continue;
 		}
-		*k = *s;
-		k->next = NULL;
-		if (!s->release) {
-			memcpy(k + 1, s->p, s->len);
-			k->base = k->p = (char *)(k + 1);
-		}
-		if (c->pend)
-			c->pend_tail->next = k;
-		else
-			c->pend = k;
-		c->pend_tail = k;
-		c->pend_bytes += s->len;
 	}
 	c->out = c->out_tail = NULL;
 	c->out_bytes = 0;
 }
 
+/* ------------------------------------------------------------------ sending */
+
+static ssize_t transmit(struct net_conn *c, struct iovec *iov, int n)
+{
+	ssize_t r;
+	if (__builtin_expect(c->extra && c->extra->transport, 0))
+		return c->extra->transport->writev(c->extra->state, c->fd, iov, n);
+	if (n == 1) {
+		r = send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+	} else {
+		struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)n };
+		r = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+	}
+	return r < 0 ? -errno : r;
+}
+
+/* Take `sent` bytes and all empty segments after them off the list. */
+static void advance(struct net_conn *c, struct seg **list, size_t sent, bool heap)
+{
+	while (*list && (*list)->len <= sent) {
+		struct seg *s = *list;
+		sent -= s->len;
+		*list = s->next;
+		if (heap)
+			c->pend->bytes -= s->len;
+		if (s->release)
+			s->release(s->ctx, s->base);
+		if (heap)
+			free_seg(c, s);
+	}
+	if (*list) {
+		(*list)->p += sent;
+		(*list)->len -= sent;
+		if (heap)
+			c->pend->bytes -= sent;
+	}
+}
+
 /* Send from a list; frees or releases what is sent. false: the socket is full or broken. */
-static bool send_list(struct net_conn *c, struct seg **list, size_t *bytes, bool heap)
+static bool send_list(struct net_conn *c, struct seg **list, bool heap)
 {
 	while (*list) {
 		struct iovec iov[IOV_PER_SEND];
@@ -135,49 +242,48 @@ static bool send_list(struct net_conn *c, struct seg **list, size_t *bytes, bool
 			iov[n++].iov_len = s->len;
 			want += s->len;
 		}
-		struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)n };
-		ssize_t r = n == 0 ? 0 : n == 1 ? send(c->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
-		                               : sendmsg(c->fd, &m, MSG_NOSIGNAL);
+		ssize_t r = n ? transmit(c, iov, n) : 0;
 		if (r < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				net_close_now(c, errno);
+			if (r != -EAGAIN && r != -EINTR)
+				net_close_now(c, (int)-r);
 			return false;
 		}
-		c->loop->stats.writes++;
-		c->loop->stats.bytes_out += (uint64_t)r;
-		*bytes -= (size_t)r;
-		size_t sent = (size_t)r;
-		while (*list && (*list)->len <= sent) {
-			struct seg *s = *list;
-			sent -= s->len;
-			*list = s->next;
-			if (s->release)
-				s->release(s->ctx, s->base);
-			if (heap)
-				free(s);
-			if (!*list)
-				break;
+		if (n) {
+			c->loop->stats.writes++;
+			c->loop->stats.bytes_out += (uint64_t)r;
+			c->active_ms = (uint32_t)c->loop->now_ms;
 		}
-		if (*list) {
-			(*list)->p += sent;
-			(*list)->len -= sent;
-		}
+		advance(c, list, (size_t)r, heap);
 		if ((size_t)r < want)
 			return false;
 	}
 	return true;
 }
 
-static void drop_list(struct seg *s, bool heap)
+static void free_backlog(struct net_conn *c)
 {
-	while (s) {
-		struct seg *next = s->next;
-		if (s->release)
-			s->release(s->ctx, s->base);
-		if (heap)
-			free(s);
-		s = next;
+	if (c->pend && !c->pend->head) {
+		c->loop->server->o.realloc(c->pend, 0);
+		c->pend = NULL;
 	}
+}
+
+static void write_now(struct net_conn *c)
+{
+	bool all = !(c->flags & (CONN_HELD | CONN_DIALLING | CONN_HANDSHAKE));
+	if (all && c->pend) {
+		all = send_list(c, &c->pend->head, true);
+		free_backlog(c);
+	}
+	if (all && c->out) {
+		all = send_list(c, &c->out, false);
+		if (all)
+			c->out_bytes = 0;
+	}
+	if (c->out)
+		keep_unsent(c);
+	if (c->pend || (c->flags & CONN_ARM_WRITE))
+		conn_touch(c); /* the poller is told when the turn ends */
 }
 
 /* Tell the user when the unsent output crosses a watermark. */
@@ -185,36 +291,26 @@ static void check_watermarks(struct net_conn *c)
 {
 	const struct net_server *s = c->loop->server;
 	bool above = c->flags & CONN_ABOVE;
-	if (above ? c->pend_bytes > s->o.low_water : c->pend_bytes <= s->o.high_water)
+	size_t bytes = c->pend ? c->pend->bytes : 0;
+	if (above ? bytes > s->o.low_water : bytes <= s->o.high_water)
 		return;
 	c->flags ^= CONN_ABOVE;
 	if (s->o.pause_on_high) {
-		if (above)
-			net_resume_read(c);
-		else
-			net_pause_read(c);
+		c->flags ^= CONN_HIGH_PAUSE;
+		conn_touch(c);
+		if (above && c->extra && c->extra->transport)
+			conn_more(c);
 	}
 	if (s->ev.watermark)
 		s->ev.watermark(c, !above);
 }
 
-static void write_now(struct net_conn *c)
+static void send_fin(struct net_conn *c)
 {
-	c->flags &= ~(uint32_t)CONN_WRITES;
-	bool all = !(c->flags & CONN_HELD);
-	if (all && c->pend)
-		all = send_list(c, &c->pend, &c->pend_bytes, true);
-	if (all && c->out)
-		all = send_list(c, &c->out, &c->out_bytes, false);
-	if (c->out)
-		keep_unsent(c);
-	if (c->flags & CONN_DEAD)
-		return;
-	bool want = c->pend && !(c->flags & CONN_HELD);
-	if (want != !!(c->flags & CONN_WANT_OUT)) {
-		c->flags ^= CONN_WANT_OUT;
-		conn_arm(c, false);
-	}
+	c->flags |= CONN_SHUT;
+	if (c->extra && c->extra->transport && c->extra->transport->finish)
+		c->extra->transport->finish(c->extra->state);
+	shutdown(c->fd, SHUT_WR);
 }
 
 void conn_write(struct net_conn *c)
@@ -222,47 +318,59 @@ void conn_write(struct net_conn *c)
 	const struct net_server *s = c->loop->server;
 	if (s->ev.flush && !(c->flags & CONN_DEAD))
 		conn_action(c, s->ev.flush(c));
+	c->flags &= ~(uint32_t)CONN_WRITES;
 	if (c->flags & CONN_DEAD)
 		return;
 	write_now(c);
 	if (c->flags & CONN_DEAD)
 		return;
-	check_watermarks(c);
-	if (s->o.output_limit && c->pend_bytes > s->o.output_limit)
-		net_close_now(c, NET_BY_OVERFLOW);
-	else if (!c->pend && (c->flags & CONN_CLOSING))
-		net_close_now(c, NET_BY_US);
-	else if (!c->pend && (c->flags & (CONN_FIN | CONN_SHUT)) == CONN_FIN) {
-		c->flags |= CONN_SHUT;
-		shutdown(c->fd, SHUT_WR);
+	if (__builtin_expect(c->pend || (c->flags & (CONN_ABOVE | CONN_CLOSING | CONN_FIN)), 0)) {
+		check_watermarks(c);
+		if (s->o.output_limit && c->pend && c->pend->bytes > s->o.output_limit)
+			net_close_now(c, NET_BY_OVERFLOW);
+		else if (!c->pend && (c->flags & CONN_CLOSING))
+			net_close_now(c, NET_BY_US);
+		else if (!c->pend && (c->flags & (CONN_FIN | CONN_SHUT)) == CONN_FIN)
+			send_fin(c);
 	}
 }
 
 int net_writev(struct net_conn *c, const struct iovec *iov, int n)
 {
-	int err = 0;
-	for (int i = 0; i < n && !err; i++)
-		err = net_write(c, iov[i].iov_base, iov[i].iov_len);
-	return err;
+	char *cur, *end;
+	size_t len = 0;
+	for (int i = 0; i < n; i++) {
+		if (__builtin_add_overflow(len, iov[i].iov_len, &len))
+			return -EOVERFLOW;
+	}
+	int err = net_out_begin(c, len, &cur, &end); /* all or nothing */
+	if (err || !len)
+		return err;
+	for (int i = 0; i < n; i++) {
+		if (iov[i].iov_len)
+			memcpy(cur, iov[i].iov_base, iov[i].iov_len);
+		cur += iov[i].iov_len;
+	}
+	net_out_end(c, cur);
+	return 0;
+}
+
+void conn_flush_now(struct net_conn *c)
+{
+	if (!(c->flags & CONN_DEAD))
+		write_now(c);
 }
 
 int net_flush(struct net_conn *c)
 {
-	if (c->flags & CONN_DEAD)
-		return -EPIPE;
-	bool listed = c->flags & CONN_WRITES;
-	write_now(c);
-	if (listed)
-		c->flags |= CONN_WRITES; /* it stays in the list of this turn */
+	conn_flush_now(c); /* it stays in the list of this turn, for what else stage 3 does */
 	return c->flags & CONN_DEAD ? -EPIPE : 0;
 }
 
 void net_loop_flush(struct net_loop *l)
 {
-	for (unsigned i = 0; i < l->writes.n; i++) {
-		if (!(l->writes.v[i]->flags & CONN_DEAD))
-			net_flush(l->writes.v[i]);
-	}
+	for (unsigned i = 0; i < l->writes.n; i++)
+		conn_flush_now(l->writes.v[i]);
 }
 
 int net_shutdown_write(struct net_conn *c)
@@ -270,31 +378,45 @@ int net_shutdown_write(struct net_conn *c)
 	if (c->flags & (CONN_CLOSING | CONN_DEAD))
 		return -EPIPE;
 	c->flags |= CONN_FIN;
-	wants_write(c);
+	conn_wants_write(c);
 	return 0;
+}
+
+static void release_list(struct seg *s)
+{
+	for (; s; s = s->next) {
+		if (s->release)
+			s->release(s->ctx, s->base);
+	}
 }
 
 void conn_drop_output(struct net_conn *c)
 {
-	drop_list(c->out, false);
-	drop_list(c->pend, true);
-	c->out = c->pend = NULL;
-	c->out_bytes = c->pend_bytes = 0;
+	release_list(c->out);
+	c->out = NULL;
+	c->out_bytes = 0;
+	while (c->pend && c->pend->head) {
+		struct seg *s = c->pend->head;
+		c->pend->head = s->next;
+		if (s->release)
+			s->release(s->ctx, s->base);
+		free_seg(c, s);
+	}
+	free_backlog(c);
 }
 
 size_t net_out_pending(const struct net_conn *c)
 {
-	return c->out_bytes + c->pend_bytes;
+	return c->out_bytes + (c->pend ? c->pend->bytes : 0);
 }
 
 size_t net_out_memory(const struct net_conn *c)
 {
-	return c->pend_bytes;
+	return c->pend ? c->pend->memory : 0;
 }
 
 void net_hold_output(struct net_conn *c, bool hold)
 {
 	c->flags = hold ? c->flags | CONN_HELD : c->flags & ~(uint32_t)CONN_HELD;
-	wants_write(c);
+	conn_wants_write(c);
 }
-

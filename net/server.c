@@ -7,12 +7,22 @@
 
 #include "net/internal.h"
 
+#define MAX_LOOPS (1 << 12) /* what an id has room for */
+
 void net_options_init(struct net_options *o)
 {
 	*o = (struct net_options){
 		.size = sizeof *o, .backlog = 511, .read_cap = 64 * 1024, .turn_cap = 4 << 20, .high_water = 1 << 20,
 		.low_water = 256 << 10, .tcp_nodelay = true, .close_timeout_ms = 5000, .thread_name = "loop",
 	};
+}
+
+static void *plain_realloc(void *p, size_t size)
+{
+	if (size)
+		return realloc(p, size);
+	free(p);
+	return NULL;
 }
 
 static int add_loop(struct net_server *s, int i)
@@ -32,9 +42,13 @@ struct net_server *net_server_new(const struct net_events *events, const struct 
 	if (!s)
 		return NULL;
 	s->ev = *events;
-	s->o = *o;
+	memcpy(&s->o, o, o->size < sizeof s->o ? o->size : sizeof s->o); /* an older program's struct is shorter */
+	if (!s->o.realloc)
+		s->o.realloc = plain_realloc;
 	if (s->o.loops <= 0)
 		s->o.loops = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	if (s->o.loops > MAX_LOOPS)
+		s->o.loops = MAX_LOOPS;
 	atomic_store(&s->stop_ms, -1);
 	pthread_mutex_init(&s->listeners_lock, NULL);
 	s->loops = calloc((size_t)s->o.loops, sizeof *s->loops);
@@ -49,63 +63,125 @@ struct net_server *net_server_new(const struct net_events *events, const struct 
 
 /* ------------------------------------------------------------------ listeners */
 
-static void add_listener(struct net_server *s, struct net_listener *l)
+struct listen_msg {
+	struct net_msg msg;
+	struct net_listener *listener;
+};
+
+static void close_listener(struct net_listener *l)
+{
+	for (int i = 0; i < l->nfds; i++) {
+		if (l->fds[i] >= 0)
+			close(l->fds[i]);
+	}
+	if (*l->path)
+		unlink(l->path);
+	free(l);
+}
+
+static int post_listener(struct net_loop *loop, struct net_listener *l, void (*run)(struct net_loop *, struct net_msg *))
+{
+	struct listen_msg *m = loop->server->o.realloc(NULL, sizeof *m);
+	if (!m)
+		return -ENOMEM;
+	*m = (struct listen_msg){ .msg.run = run, .listener = l };
+	net_post(loop, &m->msg);
+	return 0;
+}
+
+static void run_watch(struct net_loop *loop, struct net_msg *m)
+{
+	struct listen_msg *lm = (struct listen_msg *)m;
+	if (!loop->stopping)
+		accept_watch(loop, lm->listener);
+	loop->server->o.realloc(m, 0);
+}
+
+static void run_let_go(struct net_loop *loop, struct net_msg *m)
+{
+	struct listen_msg *lm = (struct listen_msg *)m;
+	if (atomic_fetch_sub(&lm->listener->refs, 1) == 1)
+		close_listener(lm->listener);
+	loop->server->o.realloc(m, 0);
+}
+
+/* Events of this turn may still name the listener: it is let go in the next one. */
+static void run_unwatch(struct net_loop *loop, struct net_msg *m)
+{
+	struct listen_msg *lm = (struct listen_msg *)m;
+	accept_unwatch(loop, lm->listener);
+	m->run = run_let_go;
+	net_post(loop, m);
+}
+
+static struct net_listener *add_listener(struct net_server *s, struct net_listener *l, int *err)
 {
 	pthread_mutex_lock(&s->listeners_lock);
 	l->next = s->listeners;
 	s->listeners = l;
-	/* The pollers take additions from any thread. */
-	for (int i = 0; i < s->o.loops; i++)
-		accept_watch(s->loops[i], l);
 	pthread_mutex_unlock(&s->listeners_lock);
+	for (int i = 0; i < s->o.loops && !*err; i++) {
+		if (atomic_load(&s->running))
+			*err = post_listener(s->loops[i], l, run_watch);
+		else
+			accept_watch(s->loops[i], l);
+	}
+	if (!*err)
+		return l;
+	net_unlisten(l);
+	return NULL;
 }
 
 struct net_listener *net_listen(struct net_server *s, const char *url, int *err)
 {
 	struct net_listener *l = NULL;
 	*err = addr_listen(url, s, &l);
-	if (*err)
-		return NULL;
-	add_listener(s, l);
-	return l;
+	return *err ? NULL : add_listener(s, l, err);
 }
 
 struct net_listener *net_listen_fd(struct net_server *s, int take_fd, int tag, int *err)
 {
 	struct net_listener *l = NULL;
 	*err = addr_adopt(take_fd, tag, s, &l);
-	if (*err)
-		return NULL;
-	add_listener(s, l);
-	return l;
-}
-
-static void close_listener(struct net_listener *l)
-{
-	for (int i = 0; i < l->nfds; i++)
-		close(l->fds[i]);
-	if (*l->path)
-		unlink(l->path);
+	return *err ? NULL : add_listener(s, l, err);
 }
 
 int net_unlisten(struct net_listener *l)
 {
 	struct net_server *s = l->server;
+	struct listen_msg *m[MAX_LOOPS];
+	struct net_listener **link;
+	int n = atomic_load(&s->running) ? s->o.loops : 0, got = 0;
+	while (got < n && (m[got] = s->o.realloc(NULL, sizeof **m)))
+		got++;
+	if (got < n) {
+		while (got)
+			s->o.realloc(m[--got], 0);
+		return -ENOMEM;
+	}
 	pthread_mutex_lock(&s->listeners_lock);
-	bool known = !l->removed;
-	l->removed = true;
-	for (int i = 0; known && i < s->o.loops; i++)
-		accept_unwatch(s->loops[i], l);
+	for (link = &s->listeners; *link && *link != l; link = &(*link)->next)
+		;
+	if (*link)
+		*link = l->next;
 	pthread_mutex_unlock(&s->listeners_lock);
-	if (!known)
-		return -ENOENT;
-	/* The struct stays until the server goes: an event for it may be under way in a loop. */
-	for (int i = 0; i < l->nfds; i++)
-		shutdown(l->fds[i], SHUT_RDWR);
-	if (*l->path)
-		unlink(l->path);
-	l->path[0] = 0;
+	atomic_store(&l->refs, (unsigned)n);
+	for (int i = 0; i < n; i++) {
+		*m[i] = (struct listen_msg){ .msg.run = run_unwatch, .listener = l };
+		net_post(s->loops[i], &m[i]->msg);
+	}
+	if (!n) {
+		for (int i = 0; i < s->o.loops; i++)
+			accept_unwatch(s->loops[i], l);
+		close_listener(l);
+	}
 	return 0;
+}
+
+void net_listener_set_transport(struct net_listener *l, const struct net_transport *t, void *ctx)
+{
+	l->transport = t;
+	l->transport_ctx = ctx;
 }
 
 const char *net_listener_addr(const struct net_listener *l)
@@ -142,13 +218,14 @@ int net_server_start(struct net_server *s, bool here)
 	s->here = here;
 	if (s->ev.boot && s->ev.boot(s) == NET_SHUTDOWN)
 		return -ECANCELED;
-	s->running = true;
+	atomic_store(&s->running, true);
 	for (int i = here; i < s->o.loops; i++) {
 		int err = pthread_create(&s->loops[i]->thread, NULL, loop_main, s->loops[i]);
 		if (err) {
-			s->o.loops = i; /* wait for those that run */
 			net_server_stop(s, 0);
-			net_server_wait(s);
+			for (int k = here; k < i; k++)
+				pthread_join(s->loops[k]->thread, NULL);
+			atomic_store(&s->running, false);
 			return -err;
 		}
 		pin(s, i);
@@ -168,22 +245,29 @@ void net_server_stop(struct net_server *s, int deadline_ms)
 
 void net_server_wait(struct net_server *s)
 {
-	if (!s->running)
+	if (!atomic_load(&s->running))
 		return;
 	for (int i = s->here; i < s->o.loops; i++)
 		pthread_join(s->loops[i]->thread, NULL);
-	s->running = false;
+	while (atomic_load(&s->dials)) /* name resolution cannot be broken off */
+		usleep(1000);
+	atomic_store(&s->running, false);
 	if (s->ev.shutdown)
 		s->ev.shutdown(s);
 }
 
 void net_server_free(struct net_server *s)
 {
+	/* Messages that came too late: those who sent them get their answer, and memory and descriptors are freed. */
+	for (int i = 0; s->loops && i < s->o.loops && s->loops[i]; i++) {
+		s->loops[i]->stopping = true;
+		while (atomic_load(&s->loops[i]->inbox))
+			mailbox_run(s->loops[i]);
+	}
 	while (s->listeners) {
 		struct net_listener *l = s->listeners;
 		s->listeners = l->next;
 		close_listener(l);
-		free(l);
 	}
 	for (int i = 0; s->loops && i < s->o.loops && s->loops[i]; i++) {
 		loop_clear(s->loops[i]);

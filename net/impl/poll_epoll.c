@@ -36,7 +36,8 @@ static void close_epoll(struct poller *p)
 static int control(struct poller *p, int what, int fd, void *tag, unsigned events)
 {
 	struct epoll_event ev = { .data.ptr = tag };
-	ev.events = (events & POLL_READ ? EPOLLIN : 0) | (events & POLL_WRITE ? EPOLLOUT : 0);
+	ev.events = (events & POLL_READ ? EPOLLIN : 0) | (events & POLL_WRITE ? EPOLLOUT : 0) |
+	            (events & POLL_EDGE ? EPOLLET | EPOLLRDHUP : 0);
 	return epoll_ctl(p->fd, what, fd, &ev) ? -errno : 0;
 }
 
@@ -62,12 +63,13 @@ static int wait_events(struct poller *p, struct poll_event *out, int max, int ti
 		unsigned e = p->events[i].events;
 		out[i].tag = p->events[i].data.ptr;
 		out[i].events = (e & EPOLLIN ? POLL_READ : 0) | (e & EPOLLOUT ? POLL_WRITE : 0) |
-		                (e & (EPOLLHUP | EPOLLERR) ? POLL_HANGUP : 0);
+		                (e & EPOLLHUP ? POLL_HANGUP : 0) | (e & EPOLLERR ? POLL_ERROR : 0) |
+		                (e & EPOLLRDHUP ? POLL_EOF : 0);
 	}
 	return n < 0 ? 0 : n;
 }
 
 const struct poll_backend poll_epoll = {
-	.name = "epoll", .open = open_epoll, .close = close_epoll, .add = add, .change = change, .remove = remove_fd,
+	.name = "epoll", .forgets_closed = true, .edge = true, .open = open_epoll, .close = close_epoll, .add = add, .change = change, .remove = remove_fd,
 	.wait = wait_events,
 };

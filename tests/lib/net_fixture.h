@@ -1,0 +1,39 @@
+/* net_fixture: a libshoalnet server in this process, blocking clients for it, and counters that tests wait for. */
+#ifndef TESTS_NET_FIXTURE_H
+#define TESTS_NET_FIXTURE_H
+
+#include <pthread.h>
+
+#include "net/net.h"
+
+/* Ways to run the same test: every backend, level- and edge-triggered. For tcase_add_loop_test(). */
+#define FIX_WAYS 3
+
+/* A counter that other threads raise and a test waits for (at most 20 s, then the test fails). */
+struct latch {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	long n;
+};
+#define LATCH { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 }
+void latch_add(struct latch *l, long n);
+void latch_wait(struct latch *l, long n);
+long latch_get(struct latch *l);
+
+void fix_options(struct net_options *o, int way, int loops);
+/* Start a server with one address; its port. */
+struct net_server *fix_start(const struct net_events *e, const struct net_options *o, const char *url, int *port);
+void fix_stop(struct net_server *s, int deadline_ms);
+/* A blocking client with a time limit of 20 s per call. */
+int fix_connect(int port);
+void fix_send(int fd, const void *buf, size_t len);
+/* Read exactly len bytes. */
+void fix_recv(int fd, void *buf, size_t len);
+/* The connection ends: without further bytes; true: by a reset. */
+bool fix_ended(int fd);
+/* Run a function on a loop and wait for it. */
+void fix_run(struct net_loop *l, void (*fn)(struct net_loop *l, void *arg), void *arg);
+/* Deterministic bytes of a stream: the i-th. */
+unsigned char fix_byte(uint64_t i);
+
+#endif
