@@ -75,7 +75,7 @@ void arena_free(struct arena *a)
 	a->current = NULL;
 }
 
-bool list_add(struct list *l, struct net_conn *c)
+bool conns_add(struct conns *l, struct net_conn *c)
 {
 	if (l->n == l->cap) {
 		unsigned cap = l->cap ? l->cap * 2 : 64;
@@ -89,7 +89,7 @@ bool list_add(struct list *l, struct net_conn *c)
 	return true;
 }
 
-void list_remove(struct list *l, const struct net_conn *c)
+void conns_remove(struct conns *l, const struct net_conn *c)
 {
 	for (unsigned i = 0; i < l->n; i++) {
 		if (l->v[i] == c) {
@@ -101,7 +101,7 @@ void list_remove(struct list *l, const struct net_conn *c)
 }
 
 /* Take the first n off. */
-void list_drop(struct list *l, unsigned n)
+void conns_drop(struct conns *l, unsigned n)
 {
 	if (n)
 		memmove(l->v, l->v + n, (l->n - n) * sizeof *l->v);

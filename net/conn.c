@@ -47,7 +47,7 @@ void conn_watch(struct net_conn *c)
 
 void conn_touch(struct net_conn *c)
 {
-	if (!(c->flags & (CONN_TOUCHED | CONN_DEAD)) && list_add(&c->loop->touched, c))
+	if (!(c->flags & (CONN_TOUCHED | CONN_DEAD)) && conns_add(&c->loop->touched, c))
 		c->flags |= CONN_TOUCHED;
 }
 
@@ -271,7 +271,7 @@ void net_close_now(struct net_conn *c, int reason)
 		return;
 	c->flags |= CONN_DEAD | CONN_CLOSING;
 	c->reason = reason;
-	list_add(&c->loop->dead, c);
+	conns_add(&c->loop->dead, c);
 }
 
 bool net_is_closing(const struct net_conn *c)

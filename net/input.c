@@ -83,7 +83,7 @@ static char *read_room(struct net_conn *c, size_t room)
 /* Read c in the next turn (or later in this one) without being told by the poller. */
 void conn_more(struct net_conn *c)
 {
-	if (!(c->flags & (CONN_MORE | CONN_DEAD)) && list_add(&c->loop->more, c))
+	if (!(c->flags & (CONN_MORE | CONN_DEAD)) && conns_add(&c->loop->more, c))
 		c->flags |= CONN_MORE;
 }
 
@@ -250,7 +250,7 @@ void net_resume_read(struct net_conn *c)
 
 void net_wake(struct net_conn *c)
 {
-	if (!(c->flags & (CONN_WAKE | CONN_DEAD)) && list_add(&c->loop->wakes, c))
+	if (!(c->flags & (CONN_WAKE | CONN_DEAD)) && conns_add(&c->loop->wakes, c))
 		c->flags |= CONN_WAKE;
 }
 

@@ -115,7 +115,7 @@ struct arena {
 	mem_fn *mem;
 };
 
-struct list {
+struct conns {
 	struct net_conn **v;
 	unsigned n, cap;
 	mem_fn *mem;
@@ -153,7 +153,7 @@ struct net_loop {
 	struct net_conn *spare; /* free structs of the slabs */
 	struct net_conn **slots;
 	uint32_t nslots, free_slot, *generations;
-	struct list touched, writes, wakes, dead, more;
+	struct conns touched, writes, wakes, dead, more;
 	int64_t woke_ns;
 	bool again, stopping;
 	int64_t stop_deadline;
@@ -194,9 +194,9 @@ struct net_server {
 void *arena_alloc(struct arena *a, size_t n);
 void arena_reset(struct arena *a);
 void arena_free(struct arena *a);
-bool list_add(struct list *l, struct net_conn *c);
-void list_drop(struct list *l, unsigned n);
-void list_remove(struct list *l, const struct net_conn *c);
+bool conns_add(struct conns *l, struct net_conn *c);
+void conns_drop(struct conns *l, unsigned n);
+void conns_remove(struct conns *l, const struct net_conn *c);
 
 /* conn.c: life of a connection */
 struct net_conn *conn_new(struct net_loop *l, int fd, int tag);

@@ -94,7 +94,7 @@ static void wake_conns(struct net_loop *l)
 		if (!(c->flags & CONN_DEAD) && l->server->ev.data)
 			conn_action(c, l->server->ev.data(c));
 	}
-	list_drop(&l->wakes, n);
+	conns_drop(&l->wakes, n);
 }
 
 /* Connections to be read although the poller does not say so: edge-triggered, or their transport holds bytes. */
@@ -106,7 +106,7 @@ static void read_more(struct net_loop *l)
 		c->flags &= ~(uint32_t)CONN_MORE;
 		conn_read(c);
 	}
-	list_drop(&l->more, n);
+	conns_drop(&l->more, n);
 }
 
 /* An error or the full end of a connection that is not being read. The poller cannot be told to keep quiet about it. */
@@ -179,13 +179,13 @@ static void close_dead(struct net_loop *l)
 	for (unsigned i = 0; i < l->dead.n; i++) {
 		struct net_conn *c = l->dead.v[i];
 		if (c->flags & CONN_WAKE)
-			list_remove(&l->wakes, c);
+			conns_remove(&l->wakes, c);
 		if (c->flags & CONN_MORE)
-			list_remove(&l->more, c);
+			conns_remove(&l->more, c);
 		if (c->flags & CONN_WRITES)
-			list_remove(&l->writes, c);
+			conns_remove(&l->writes, c);
 		if (c->flags & CONN_TOUCHED)
-			list_remove(&l->touched, c);
+			conns_remove(&l->touched, c);
 		conn_destroy(c);
 	}
 	l->dead.n = 0;
@@ -356,7 +356,7 @@ void loop_clear(struct net_loop *l)
 	conn_free_all(l);
 	mem(l->slots, 0);
 	mem(l->generations, 0);
-	struct list *lists[] = { &l->touched, &l->writes, &l->wakes, &l->dead, &l->more };
+	struct conns *lists[] = { &l->touched, &l->writes, &l->wakes, &l->dead, &l->more };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		mem(lists[i]->v, 0);
 }

@@ -13,7 +13,7 @@
 
 void conn_wants_write(struct net_conn *c)
 {
-	if (!(c->flags & CONN_WRITES) && list_add(&c->loop->writes, c))
+	if (!(c->flags & CONN_WRITES) && conns_add(&c->loop->writes, c))
 		c->flags |= CONN_WRITES;
 }
 
