@@ -36,6 +36,7 @@ static void mix_string(struct digest *d, const struct entry *e)
 static digest_value *values[STORE_TYPES] = {
 	[STORE_STRING] = mix_string,
 	[STORE_LIST] = digest_list,
+	[STORE_HASH] = digest_hash,
 };
 
 void digest_register(enum store_type_id type, digest_value *fn)

@@ -1,6 +1,7 @@
 /* digest_values: what the elements of each type add to a digest. */
 #include "server/digest_values.h"
 
+#include "store/types/hash.h"
 #include "store/types/list.h"
 
 static void mix_item(struct digest *d, const struct value_item *item)
@@ -19,4 +20,17 @@ void digest_list(struct digest *d, const struct entry *e)
 	for (list_iter_init(&it, &v, 0, false); list_iter_next(&it, &item) > 0;)
 		mix_item(d, &item);
 	list_iter_clear(&it);
+}
+
+void digest_hash(struct digest *d, const struct entry *e)
+{
+	struct value v = value_of(e);
+	struct hash_iter it;
+	struct value_item field, val;
+	for (hash_begin(&it, &v); hash_next(&it, &field, &val);) {
+		struct digest pair = { { 0 } };
+		mix_item(&pair, &field);
+		mix_item(&pair, &val);
+		digest_xor(d, pair.b, DIGEST_LEN);
+	}
 }

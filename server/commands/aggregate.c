@@ -67,19 +67,41 @@ void store_result(struct call *c, const struct store_key *key, enum store_type_i
 	reply_int(c->reply, (int64_t)n);
 }
 
-/* *RANDMEMBER (CVE-2023-22458, -25155): the least integer has no absolute value, and a reply is never counted twice. */
-bool random_count(struct call *c, unsigned i, int64_t limit, uint64_t *n, bool *repeat)
+/* *RANDMEMBER (CVE-2023-22458, -25155): the least integer has no absolute value. */
+bool random_count(struct call *c, unsigned i, uint64_t *n, bool *repeat)
 {
 	int64_t count;
 	if (!call_int_range(c, i, -INT64_MAX, INT64_MAX, &count, NULL))
 		return false;
-	if (count < -limit || count > limit) {
-		reply_error(c->reply, "ERR value is out of range");
-		return false;
-	}
 	*repeat = count < 0;
 	*n = (uint64_t)(count < 0 ? -count : count);
 	return true;
+}
+
+#define ELEMENT_MIN 6               /* bytes of the shortest element of a reply */
+#define REPLY_MAX ((uint64_t)1 << 30) /* where the configuration does not limit what a client may leave unread */
+
+static uint64_t reply_max(void)
+{
+	uint64_t hard = config()->output_limit[OUTPUT_NORMAL].hard_bytes;
+	return hard ? hard : REPLY_MAX;
+}
+
+/* A few bytes can ask for any number of elements: what no client could be sent is refused, or ends where it is too much. */
+bool random_fits(struct call *c, uint64_t n)
+{
+	if (n <= reply_max() / ELEMENT_MIN)
+		return true;
+	reply_error(c->reply, "ERR value is out of range");
+	return false;
+}
+
+bool random_goes_on(struct call *c, uint64_t *spent, const struct value_item *item)
+{
+	*spent += ELEMENT_MIN + (item->str ? item->len : 0);
+	if (*spent > reply_max())
+		c->reply->failed = true;
+	return !c->reply->failed;
 }
 
 /* ------------------------------------------------------------------ HSCAN, SSCAN */

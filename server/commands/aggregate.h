@@ -57,7 +57,11 @@ static inline void count_more(struct call *c, uint64_t n)
 }
 
 /* The count of HRANDFIELD and SRANDMEMBER at argv[i]: its absolute value, and whether elements may come more than once. */
-bool random_count(struct call *c, unsigned i, int64_t limit, uint64_t *n, bool *repeat);
+bool random_count(struct call *c, unsigned i, uint64_t *n, bool *repeat);
+/* Whether a reply of n elements (of any length) may be begun at all; the error is written if not. */
+bool random_fits(struct call *c, uint64_t n);
+/* Whether a reply goes on: *spent bytes grow by the element. false: it is given up, and the connection with it. */
+bool random_goes_on(struct call *c, uint64_t *spent, const struct value_item *item);
 
 /*
  * HSCAN and SSCAN. walk() calls aggregate_scan_see() with each element (value NULL: a set's) and returns the next cursor.

@@ -7,6 +7,8 @@ struct command *const command_groups[] = {
 	lcs_commands,
 	list_commands,
 	list_move_commands,
+	hash_commands,
+	hash_read_commands,
 	keys_commands,
 	keyspace_commands,
 	expire_commands,

@@ -9,6 +9,8 @@ extern struct command counter_commands[];
 extern struct command lcs_commands[];
 extern struct command list_commands[];
 extern struct command list_move_commands[];
+extern struct command hash_commands[];
+extern struct command hash_read_commands[];
 extern struct command keys_commands[];
 extern struct command keyspace_commands[];
 extern struct command expire_commands[];

@@ -3,6 +3,10 @@
 
 #include "server/commands/groups.h"
 
+#define RANK_ZERO \
+	"ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start " \
+	"from the end of the list"
+
 /* ------------------------------------------------------------------ pushing */
 
 struct list_limits list_limits(void)
@@ -254,8 +258,7 @@ static bool lpos_parse(struct call *c, struct lpos *o)
 			if (!call_int_range(c, i + 1, -INT64_MAX, INT64_MAX, &o->rank, NULL))
 				return false;
 			if (o->rank == 0) {
-				reply_error(c->reply, "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
-				                      "or use negative to start from the end of the list");
+				reply_error(c->reply, RANK_ZERO);
 				return false;
 			}
 		} else if (valued && arg_is(a, "COUNT")) {

@@ -153,7 +153,8 @@ struct command list_move_commands[] = {
 	{
 		.name = "lmpop", .run = run_lmpop, .class = EXEC_KEYED, .arity = -4,
 		.flags = CMD_WRITE, .acl = ACL_LIST,
-		.keys = { { .flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .begin = 1, .keynum = true, .keynum_index = 0, .first_key = 1, .step = 1 } },
+		.keys = { { .flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .begin = 1, .keynum = true, .keynum_index = 0,
+		            .first_key = 1, .step = 1 } },
 		.group = "list", .since = "7.0.0",
 		.summary = "Removes elements from the first of several lists that is not empty.",
 		.complexity = "O(N+M) in the keys named and the elements removed",

@@ -46,6 +46,18 @@ static inline const char *value_text(const struct value_item *item, char buf[sta
 	return buf;
 }
 
+/* A number at random below n, from the thread's own source. Not for secrets. */
+uint64_t value_random_below(uint64_t n);
+
+/* A set of pointers, to choose different elements: add() says whether it was not there yet. Room for n. */
+struct value_chosen {
+	const void **slots;
+	size_t mask;
+};
+bool value_chosen_init(struct value_chosen *c, size_t n); /* false: out of memory */
+bool value_chosen_add(struct value_chosen *c, const void *p);
+void value_chosen_clear(struct value_chosen *c);
+
 static inline struct value_item value_item_of(const char *bytes, size_t len)
 {
 	return (struct value_item){ bytes, (uint32_t)len, 0 };

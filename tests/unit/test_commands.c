@@ -327,6 +327,27 @@ START_TEST(test_lists)
 }
 END_TEST
 
+START_TEST(test_hashes)
+{
+	WALK({ "HSET k a 1 b 2", "new:k? hset:k", "=" },
+	     { "HMSET k c x", "hset:k", "=" },
+	     { "HSETNX k a 1", "", "" },
+	     { "HSETNX k d 1", "hset:k", "=" },
+	     { "HINCRBY k a 5", "hincrby:k", "=" },
+	     { "HINCRBY k c 1", "", "" },
+	     { "HINCRBY n a 5", "new:n? hincrby:n", "=" },
+	     { "HINCRBYFLOAT k a 0.5", "hincrbyfloat:k", "HSET k a 6.5" },
+	     { "HINCRBYFLOAT m a 3", "new:m? hincrbyfloat:m", "HSET m a 3" },
+	     { "HINCRBYFLOAT m a inf", "", "" },
+	     { "HDEL k a none b", "hdel:k", "=" },
+	     { "HDEL k none", "", "" },
+	     { "HDEL k c d", "hdel:k del:k?", "=" },
+	     { "HDEL k c d", "", "" },
+	     { "HGETALL k", "keymiss:k?", "" },
+	     { "HSCAN k 0", "keymiss:k?", "" });
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("commands");
@@ -339,6 +360,7 @@ int main(void)
 	tcase_add_test(tc, test_lazy_expiry);
 	tcase_add_test(tc, test_replaying);
 	tcase_add_test(tc, test_lists);
+	tcase_add_test(tc, test_hashes);
 	suite_add_tcase(s, tc);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

@@ -1,0 +1,366 @@
+#include "store/types/hash.h"
+
+#include <errno.h>
+
+#include "store/entry_build.h"
+#include "store/memory.h"
+
+/* An element of the table: the field and behind it the value, both as lenbytes. */
+
+static inline bool is_packed(const struct value *v)
+{
+	return v->encoding == ENC_LISTPACK;
+}
+
+static inline size_t pair_size(size_t field_len, size_t val_len)
+{
+	return lenbytes_size(field_len) + lenbytes_size(val_len);
+}
+
+static inline char *pair_value(const void *pair)
+{
+	size_t len;
+	const char *field = lenbytes_get(pair, &len);
+	return (char *)(uintptr_t)(field + len);
+}
+
+static inline size_t pair_bytes(const void *pair)
+{
+	size_t field_len, val_len;
+	const char *field = lenbytes_get(pair, &field_len);
+	lenbytes_get(field + field_len, &val_len);
+	return pair_size(field_len, val_len);
+}
+
+static void *pair_new(const char *field, size_t field_len, const char *val, size_t val_len)
+{
+	char *pair = mem_alloc(pair_size(field_len, val_len));
+	if (pair)
+		lenbytes_put(lenbytes_put(pair, field, field_len) + field_len, val, val_len);
+	return pair;
+}
+
+static void pair_free(void *pair)
+{
+	mem_free_sized(pair, pair_bytes(pair));
+}
+
+static inline void pair_items(const void *pair, struct value_item *field, struct value_item *val)
+{
+	size_t len, val_len;
+	const char *bytes = lenbytes_get(pair, &len);
+	*field = value_item_of(bytes, len);
+	bytes = lenbytes_get(bytes + len, &val_len);
+	*val = value_item_of(bytes, val_len);
+}
+
+/* ------------------------------------------------------------------ life cycle */
+
+int hash_new(struct value *v)
+{
+	*v = (struct value){ ENC_LISTPACK, listpack_new(0) };
+	return v->ptr ? 0 : -ENOMEM;
+}
+
+static void free_value(unsigned encoding, void *ptr)
+{
+	if (encoding == ENC_LISTPACK)
+		listpack_free(ptr);
+	else
+		hashtab_free(ptr, pair_free);
+}
+
+static size_t free_cost(unsigned encoding, const void *ptr)
+{
+	return encoding == ENC_LISTPACK ? 1 : hashtab_count(ptr);
+}
+
+static void *dup_table(const struct hashtab *from)
+{
+	struct hashtab *to = hashtab_new(0);
+	struct hashtab_iter it;
+	const void *pair;
+	if (!to)
+		return NULL;
+	hashtab_expect(to, hashtab_count(from));
+	for (hashtab_begin(&it, from); (pair = hashtab_next(&it));) {
+		size_t bytes = pair_bytes(pair), len;
+		void *copy = mem_alloc(bytes);
+		const char *field = lenbytes_get(pair, &len);
+		if (copy)
+			memcpy(copy, pair, bytes);
+		if (!copy || hashtab_insert(to, hashtab_hash(field, len), copy)) {
+			mem_free(copy);
+			hashtab_free(to, pair_free);
+			return NULL;
+		}
+	}
+	return to;
+}
+
+static void *dup_value(unsigned encoding, const void *ptr)
+{
+	return encoding == ENC_LISTPACK ? (void *)listpack_dup(ptr) : (void *)dup_table(ptr);
+}
+
+static size_t memory(unsigned encoding, const void *ptr, unsigned samples)
+{
+	struct hashtab_iter it;
+	const void *pair;
+	size_t seen = 0, bytes = 0;
+	if (encoding == ENC_LISTPACK)
+		return mem_size(ptr);
+	for (hashtab_begin(&it, ptr); (!samples || seen < samples) && (pair = hashtab_next(&it)); seen++)
+		bytes += mem_class(pair_bytes(pair));
+	return hashtab_bytes(ptr) + (seen ? (size_t)((double)bytes / (double)seen * (double)hashtab_count(ptr)) : 0);
+}
+
+const struct store_type hash_type = {
+	.name = "hash", .free = free_value, .free_cost = free_cost, .dup = dup_value, .memory = memory,
+};
+
+size_t hash_len(const struct value *v)
+{
+	return is_packed(v) ? listpack_count(v->ptr) / 2 : hashtab_count(v->ptr);
+}
+
+/* ------------------------------------------------------------------ one form and the other */
+
+static int insert_pair(struct hashtab *t, uint64_t hash, const char *field, size_t field_len, const char *val,
+                       size_t val_len)
+{
+	if (field_len > UINT32_MAX || val_len > UINT32_MAX)
+		return -EFBIG;
+	void *pair = pair_new(field, field_len, val, val_len);
+	int err = pair ? hashtab_insert(t, hash, pair) : -ENOMEM;
+	if (err && pair)
+		pair_free(pair);
+	return err;
+}
+
+/* The listpack becomes a table with room for `expected` more. */
+static int unpack(struct value *v, size_t expected)
+{
+	struct hash_iter it;
+	struct value_item field, val;
+	char fbuf[NUMBER_MAX], vbuf[NUMBER_MAX];
+	struct hashtab *t = hashtab_new(0);
+	if (!t)
+		return -ENOMEM;
+	hashtab_expect(t, listpack_count(v->ptr) / 2 + expected);
+	for (hash_begin(&it, v); hash_next(&it, &field, &val);) {
+		size_t flen, vlen;
+		const char *f = value_text(&field, fbuf, &flen), *w = value_text(&val, vbuf, &vlen);
+		if (insert_pair(t, hashtab_hash(f, flen), f, flen, w, vlen)) {
+			hashtab_free(t, pair_free);
+			return -ENOMEM;
+		}
+	}
+	listpack_free(v->ptr);
+	*v = (struct value){ ENC_HASHTABLE, t };
+	return 0;
+}
+
+int hash_grow(struct value *v, const struct value_limits *limits, size_t pairs, size_t bytes, size_t longest)
+{
+	if (!is_packed(v))
+		return 0;
+	if (pairs > (uint64_t)limits->entries)
+		return unpack(v, pairs < 1 << 20 ? pairs : 1 << 20);
+	if (longest > (uint64_t)limits->bytes || !listpack_fits(v->ptr, bytes))
+		return unpack(v, pairs);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ single fields */
+
+static int set_packed(struct value *v, const char *field, size_t field_len, const char *val, size_t val_len)
+{
+	uint8_t *lp = v->ptr, *p = listpack_find(lp, listpack_first(lp), field, field_len, 1);
+	int err;
+	if (p) {
+		p = listpack_next(lp, p);
+		err = listpack_replace(&lp, &p, val, val_len);
+	} else {
+		struct value_item items[2] = { value_item_of(field, field_len), value_item_of(val, val_len) };
+		err = listpack_append_items(&lp, items, 2);
+	}
+	v->ptr = lp;
+	return err ? err : !p;
+}
+
+static int set_table(struct hashtab *t, const char *field, size_t field_len, const char *val, size_t val_len)
+{
+	uint64_t hash = hashtab_hash(field, field_len);
+	void *pair = hashtab_find(t, hash, field, field_len), *other;
+	if (!pair) {
+		int err = insert_pair(t, hash, field, field_len, val, val_len);
+		return err ? err : 1;
+	}
+	if (val_len > UINT32_MAX)
+		return -EFBIG;
+	if (mem_class(pair_bytes(pair)) == mem_class(pair_size(field_len, val_len))) {
+		lenbytes_put(pair_value(pair), val, val_len);
+		return 0;
+	}
+	other = pair_new(field, field_len, val, val_len);
+	if (!other)
+		return -ENOMEM;
+	hashtab_replace(t, hash, pair, other);
+	pair_free(pair);
+	return 0;
+}
+
+int hash_set(struct value *v, const struct value_limits *limits, const char *field, size_t field_len, const char *val,
+             size_t val_len)
+{
+	size_t longest = field_len > val_len ? field_len : val_len;
+	int err;
+	if (is_packed(v) && (longest > (uint64_t)limits->bytes || longest > LISTPACK_MAX) && (err = unpack(v, 1)))
+		return err;
+	if (is_packed(v)) {
+		int added = set_packed(v, field, field_len, val, val_len);
+		if (added >= 0 && listpack_count(v->ptr) / 2 > (uint64_t)limits->entries)
+			unpack(v, 1); /* what cannot be done now is done by the next one */
+		if (added != -EFBIG)
+			return added;
+		/* Beyond what a listpack holds whatever the limits say. */
+		if ((err = unpack(v, 1)))
+			return err;
+	}
+	return set_table(v->ptr, field, field_len, val, val_len);
+}
+
+bool hash_get(const struct value *v, const char *field, size_t len, struct value_item *val)
+{
+	struct value_item name;
+	if (is_packed(v)) {
+		const uint8_t *p = listpack_find(v->ptr, listpack_first(v->ptr), field, len, 1);
+		if (p)
+			listpack_get(listpack_next(v->ptr, p), val);
+		return p;
+	}
+	const void *pair = hashtab_find(v->ptr, hashtab_hash(field, len), field, len);
+	if (pair)
+		pair_items(pair, &name, val);
+	return pair;
+}
+
+bool hash_delete(struct value *v, const char *field, size_t len)
+{
+	if (is_packed(v)) {
+		uint8_t *lp = v->ptr, *p = listpack_find(lp, listpack_first(lp), field, len, 1);
+		if (!p)
+			return false;
+		listpack_delete(&lp, &p, 2);
+		v->ptr = lp;
+		return true;
+	}
+	void *pair = hashtab_remove(v->ptr, hashtab_hash(field, len), field, len);
+	if (pair)
+		pair_free(pair);
+	return pair;
+}
+
+/* ------------------------------------------------------------------ many fields */
+
+void hash_begin(struct hash_iter *it, const struct value *v)
+{
+	it->lp = is_packed(v) ? v->ptr : NULL;
+	if (it->lp)
+		it->p = listpack_first(it->lp);
+	else
+		hashtab_begin(&it->table, v->ptr);
+}
+
+bool hash_next(struct hash_iter *it, struct value_item *field, struct value_item *val)
+{
+	if (!it->lp) {
+		const void *pair = hashtab_next(&it->table);
+		if (pair)
+			pair_items(pair, field, val);
+		return pair;
+	}
+	if (!it->p)
+		return false;
+	listpack_get(it->p, field);
+	it->p = listpack_next(it->lp, it->p);
+	listpack_get(it->p, val);
+	it->p = listpack_next(it->lp, it->p);
+	return true;
+}
+
+struct scan {
+	hash_visit *visit;
+	void *ctx;
+	size_t seen;
+};
+
+static void scan_pair(void *ctx, void *pair)
+{
+	struct scan *s = ctx;
+	struct value_item field, val;
+	pair_items(pair, &field, &val);
+	s->visit(s->ctx, &field, &val);
+	s->seen++;
+}
+
+uint64_t hash_scan(const struct value *v, uint64_t cursor, size_t count, hash_visit *visit, void *ctx)
+{
+	struct hash_iter it;
+	struct value_item field, val;
+	struct scan s = { visit, ctx, 0 };
+	if (is_packed(v)) {
+		for (hash_begin(&it, v); hash_next(&it, &field, &val);)
+			visit(ctx, &field, &val);
+		return 0;
+	}
+	do {
+		cursor = hashtab_scan(v->ptr, cursor, scan_pair, &s);
+	} while (cursor && s.seen < count);
+	return cursor;
+}
+
+void hash_random(const struct value *v, struct value_item *field, struct value_item *val)
+{
+	if (is_packed(v)) {
+		uint64_t i = value_random_below(listpack_count(v->ptr) / 2);
+		const uint8_t *p = listpack_at(v->ptr, (int64_t)i * 2);
+		listpack_get(p, field);
+		listpack_get(listpack_next(v->ptr, p), val);
+	} else {
+		uint64_t rng = store_rng_next();
+		pair_items(hashtab_random(v->ptr, &rng), field, val);
+	}
+}
+
+/* Few of a table: at random until they are different ones. Else one pass, in which each of the rest has the same chance. */
+int hash_sample(const struct value *v, size_t n, hash_visit *visit, void *ctx)
+{
+	struct hash_iter it;
+	struct value_item field, val;
+	size_t left = hash_len(v);
+	if (is_packed(v) || n > left / 3) {
+		for (hash_begin(&it, v); n && hash_next(&it, &field, &val); left--) {
+			if (value_random_below(left) >= n)
+				continue;
+			visit(ctx, &field, &val);
+			n--;
+		}
+		return 0;
+	}
+	struct value_chosen chosen;
+	uint64_t rng = store_rng_next();
+	if (!value_chosen_init(&chosen, n))
+		return -ENOMEM;
+	while (n) {
+		const void *pair = hashtab_random(v->ptr, &rng);
+		if (!value_chosen_add(&chosen, pair))
+			continue;
+		pair_items(pair, &field, &val);
+		visit(ctx, &field, &val);
+		n--;
+	}
+	value_chosen_clear(&chosen);
+	return 0;
+}

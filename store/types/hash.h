@@ -1,0 +1,44 @@
+/*
+ * hash: fields with values: one listpack of pairs while it is small, a table beyond; it never becomes small again.
+ *
+ * Invariants: a hash that a key holds is not empty. In a table a field and its value are one allocation.
+ * Errors: 0 or more, -ENOMEM, -EFBIG (4 GiB and more in one field or value); on error nothing has changed but, perhaps,
+ * the form.
+ */
+#ifndef STORE_TYPES_HASH_H
+#define STORE_TYPES_HASH_H
+
+#include "store/impl/hashtab.h"
+#include "store/types.h"
+#include "store/types/value.h"
+
+extern const struct store_type hash_type;
+
+/* An empty one. */
+int hash_new(struct value *v);
+size_t hash_len(const struct value *v);
+/* Get ready for so many pairs of so many bytes in all, none longer than `longest`. */
+int hash_grow(struct value *v, const struct value_limits *limits, size_t pairs, size_t bytes, size_t longest);
+/* 1 added, 0 changed. */
+int hash_set(struct value *v, const struct value_limits *limits, const char *field, size_t field_len, const char *val,
+             size_t val_len);
+bool hash_get(const struct value *v, const char *field, size_t len, struct value_item *val);
+bool hash_delete(struct value *v, const char *field, size_t len);
+
+/* All pairs: for (hash_begin(&it, v); hash_next(&it, &field, &val);). A listpack's are in order. */
+struct hash_iter {
+	const uint8_t *lp, *p;
+	struct hashtab_iter table;
+};
+void hash_begin(struct hash_iter *it, const struct value *v);
+bool hash_next(struct hash_iter *it, struct value_item *field, struct value_item *val);
+
+typedef void hash_visit(void *ctx, const struct value_item *field, const struct value_item *val);
+/* As hashtab_scan(): a part of the pairs from the cursor on, about `count`; the next cursor. */
+uint64_t hash_scan(const struct value *v, uint64_t cursor, size_t count, hash_visit *visit, void *ctx);
+/* One at random; the hash is not empty. */
+void hash_random(const struct value *v, struct value_item *field, struct value_item *val);
+/* n different ones, at most all of them. 0, or -ENOMEM without a visit. */
+int hash_sample(const struct value *v, size_t n, hash_visit *visit, void *ctx);
+
+#endif
