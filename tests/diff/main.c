@@ -111,6 +111,12 @@ static void run_batch(struct run *r)
 		for (unsigned n = 0; n < it->replies && !r->broken; n++) {
 			struct resp_bytes theirs, ours;
 			resp_read(s->side[0].conn[r->conn], &theirs);
+			if (r->trace) {
+				char *text = resp_printable(theirs.ptr, theirs.len);
+				cut(text);
+				printf("   %s\n", text);
+				free(text);
+			}
 			for (int i = 1; i < s->n; i++) {
 				resp_read(s->side[i].conn[r->conn], &ours);
 				if (!replies_agree(it->compare, ours, theirs))
