@@ -37,6 +37,7 @@ static digest_value *values[STORE_TYPES] = {
 	[STORE_STRING] = mix_string,
 	[STORE_LIST] = digest_list,
 	[STORE_HASH] = digest_hash,
+	[STORE_ZSET] = digest_zset,
 };
 
 void digest_register(enum store_type_id type, digest_value *fn)

@@ -1,8 +1,11 @@
 /* digest_values: what the elements of each type add to a digest. */
 #include "server/digest_values.h"
 
+#include <stdio.h>
+
 #include "store/types/hash.h"
 #include "store/types/list.h"
+#include "store/types/zset.h"
 
 static void mix_item(struct digest *d, const struct value_item *item)
 {
@@ -31,6 +34,21 @@ void digest_hash(struct digest *d, const struct entry *e)
 		struct digest pair = { { 0 } };
 		mix_item(&pair, &field);
 		mix_item(&pair, &val);
+		digest_xor(d, pair.b, DIGEST_LEN);
+	}
+}
+
+void digest_zset(struct digest *d, const struct entry *e)
+{
+	struct value v = value_of(e);
+	struct zset_iter it;
+	struct zset_item item;
+	zset_iter_init(&it, &v, 0, false);
+	while (zset_iter_next(&it, &item)) {
+		struct digest pair = { { 0 } };
+		char text[64];
+		digest_mix(&pair, item.ptr, item.len);
+		digest_mix(&pair, text, (size_t)snprintf(text, sizeof text, "%.17g", item.score));
 		digest_xor(d, pair.b, DIGEST_LEN);
 	}
 }

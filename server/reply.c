@@ -248,6 +248,10 @@ void reply_double(struct reply *r, double v)
 {
 	char text[NUMBER_DOUBLE_MAX + 4];
 	size_t len = number_print_double(text + 1, v);
+	if (__builtin_expect(v == 0 && signbit(v), 0)) { /* here, unlike elsewhere, zero has a sign */
+		memcpy(text + 1, "-0", 2);
+		len = 2;
+	}
 	if (r->resp == 2) {
 		reply_bulk(r, text + 1, len);
 		return;

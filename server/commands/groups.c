@@ -19,5 +19,7 @@ struct command *const command_groups[] = {
 	server_commands,
 	debug_commands,
 	config_commands,
+	zset_commands,
+	zset_range_commands,
 	NULL,
 };

@@ -16,6 +16,9 @@ extern struct command keyspace_commands[];
 extern struct command expire_commands[];
 extern struct command object_commands[];
 
+extern struct command zset_commands[];
+extern struct command zset_range_commands[];
+
 extern struct command command_commands[];
 extern struct command connection_commands[];
 extern struct command client_commands[];
