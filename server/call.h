@@ -85,7 +85,7 @@ enum touch_kind {
 void call_feed(struct call *c, const struct store_key *key, unsigned kinds, unsigned notify_class, const char *event);
 static inline bool call_observed(void)
 {
-	return __builtin_expect(call_feeds != 0, 0);
+	return __builtin_expect(__atomic_load_n(&call_feeds, __ATOMIC_RELAXED) != 0, 0);
 }
 
 /*

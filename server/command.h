@@ -13,6 +13,7 @@
 #include "server/resp.h"
 
 struct call;
+struct store_lockset;
 
 enum exec_class {
 	EXEC_LOCAL,   /* touches the calling client only */
@@ -46,6 +47,7 @@ enum command_flag {
 	/* ours, not shown by COMMAND INFO */
 	CMD_STOPS_PARSING = 1 << 24, /* changes how later bytes are parsed or who runs them: AUTH, HELLO, RESET, ... */
 	CMD_CONTAINER = 1 << 25,     /* only its subcommands run */
+	CMD_RUNS_IN_MULTI = 1 << 27, /* is not queued by MULTI: EXEC, DISCARD, ... */
 	CMD_SYSCMD = 1 << 26,        /* for the server's own use: COMMAND DOCS says so */
 };
 
@@ -103,6 +105,8 @@ struct command {
 	int (*find_keys)(const struct command *cmd, const struct arg *argv, unsigned argc, struct key_refs *out);
 	/* Where arguments decide the class (SORT with BY patterns). */
 	enum exec_class (*classify)(const struct arg *argv, unsigned argc);
+	/* Where the client's state decides class and locks (EXEC): called before any lock is taken. */
+	enum exec_class (*plan)(struct call *c, struct store_lockset *locks);
 	struct command *subs;           /* of a container; ends with a row without a name */
 	/* Documentation, in our own words. */
 	const char *group;              /* "string", "generic", ... */

@@ -13,6 +13,7 @@
 #include "server/exec.h"
 #include "server/journal/journal.h"
 #include "server/server.h"
+#include "server/txn.h"
 #include "server/worker.h"
 
 bool dispatch_paused;
@@ -31,14 +32,21 @@ struct journal *dispatch_journal(void)
 
 /* ------------------------------------------------------------------ running */
 
-/* Everything the command did enters the journal once, while its locks are held. */
-static void commit_effects(struct call *c)
+/* What the journal gets of one command, unless its handler said it already. */
+static void gather_effects(struct call *c)
 {
 	struct effects *fx = c->effects;
 	if (c->dirty && !fx->replaced && !c->no_journal) {
 		effects_use_db(fx, c->op.db);
 		effects_add(fx, c->argc, c->argv);
 	}
+}
+
+/* Everything the command did enters the journal once, while its locks are held. */
+static void commit_effects(struct call *c)
+{
+	struct effects *fx = c->effects;
+	gather_effects(c);
 	if (effects_count(fx)) {
 		size_t len;
 		const char *bytes = effects_bytes(fx, &len);
@@ -54,6 +62,8 @@ void dispatch_run(struct call *c)
 
 static inline void run_and_commit(struct call *c)
 {
+	/* Only now: somebody may have subscribed while this command waited. */
+	c->effects = journal_active(journal) ? &worker_current->effects : NULL;
 	dispatch_run(c);
 	if (__builtin_expect(c->effects != NULL, 0))
 		commit_effects(c);
@@ -113,9 +123,29 @@ static inline void run_keyed(struct worker *w, struct call *c)
 	}
 }
 
+/* The command itself says what it locks. */
+static void run_planned(struct worker *w, struct call *c)
+{
+	struct store_lockset locks;
+	store_lockset_init(&locks);
+	if (c->cmd->plan(c, &locks) == EXEC_ALONE) {
+		run_alone(w, c);
+	} else {
+		store_lockset_lock(c->op.store, &locks);
+		c->op.now_ms = w->now_ms;
+		run_and_commit(c);
+		store_lockset_unlock(c->op.store, &locks);
+	}
+	store_lockset_clear(&locks);
+}
+
 static void run_by_class(struct worker *w, struct call *c)
 {
 	enum exec_class class = c->cmd->class;
+	if (__builtin_expect(c->cmd->plan != NULL, 0)) {
+		run_planned(w, c);
+		return;
+	}
 	if (__builtin_expect(c->cmd->classify != NULL, 0))
 		class = c->cmd->classify(c->argv, c->argc);
 	switch (class) {
@@ -196,7 +226,8 @@ static bool pauses(const struct call *c)
 	int64_t until = client_paused_until_ms(&writes_only);
 	if (until <= c->op.now_ms || (c->client->flags & (CLIENT_REPLICA | CLIENT_INTERNAL)))
 		return false;
-	return !writes_only || (c->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE));
+	uint32_t flags = c->cmd->plan ? txn_flags(c->client) : c->cmd->flags;
+	return !writes_only || (flags & (CMD_WRITE | CMD_MAY_REPLICATE));
 }
 
 /* false: a reply was written (or, with *hold, the command waits). */
@@ -250,6 +281,41 @@ static void account(struct worker *w, struct call *c, bool ran)
 	}
 }
 
+static void queue_command(struct call *c)
+{
+	if (c->cmd->flags & CMD_NO_MULTI) {
+		reply_error(c->reply, "ERR Command not allowed inside a transaction");
+		txn_spoil(c->client);
+	} else {
+		txn_queue(c);
+	}
+}
+
+/* The outer call's locks cover the inner one; its effects join the same unit. */
+void dispatch_nested(struct call *outer, const struct command *cmd, const struct arg *argv, unsigned argc)
+{
+	struct worker *w = worker_current;
+	struct call in = *outer;
+	in.cmd = cmd;
+	in.argv = argv;
+	in.argc = argc;
+	in.dirty = 0;
+	in.no_journal = false;
+	in.first_hash_arg = 0;
+	in.op.db = in.client->db;
+	in.op.ctx = &in;
+	in.reply->resp = in.client->resp;
+	if (in.effects)
+		effects_begin_call(in.effects);
+	w->ticks = clock_ticks();
+	dispatch_run(&in);
+	if (in.effects)
+		gather_effects(&in);
+	account(w, &in, true);
+	if (in.effects)
+		in.effects->replaced = true; /* the outer call adds nothing of its own */
+}
+
 enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct turn_item *item)
 {
 	struct call *c = &w->call;
@@ -264,14 +330,20 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 	c->op.db = cl->db;
 	c->op.now_ms = w->now_ms;
 	c->op.no_touch = cl->flags & CLIENT_NO_TOUCH;
-	c->effects = journal_active(journal) ? &w->effects : NULL;
+	c->effects = NULL;
 	w->reply.resp = cl->resp;
 	bool hold = false, ran = checks(c, &hold);
 	if (__builtin_expect(hold, 0))
 		return DISPATCH_HOLD;
 	if (__builtin_expect(ran, 1)) {
 		cl->last_command = c->cmd;
+		if (__builtin_expect(txn_queues(cl, c->cmd), 0)) {
+			queue_command(c);
+			return DISPATCH_DONE;
+		}
 		run_by_class(w, c);
+	} else {
+		txn_spoil(cl);
 	}
 	cl->commands++;
 	account(w, c, ran);
@@ -285,6 +357,7 @@ static int replay_one(struct call *c, char *error, size_t error_size)
 	c->cmd = command_lookup(c->argv, c->argc, NULL);
 	c->dirty = 0;
 	c->first_hash_arg = 0;
+	c->op.db = c->client->db; /* SELECTs within the record */
 	if (!c->cmd || !command_arity_ok(c->cmd, c->argc)) {
 		snprintf(error, error_size, "journal holds an unknown command '%.*s'", (int)c->argv[0].len, c->argv[0].ptr);
 		return -EINVAL;

@@ -176,6 +176,7 @@ void call_journal(struct call *c, unsigned argc, const struct arg *argv)
 	if (!c->effects)
 		return;
 	c->effects->replaced = true;
+	effects_use_db(c->effects, c->op.db);
 	effects_add(c->effects, argc, argv);
 }
 
@@ -188,6 +189,7 @@ void call_journalf(struct call *c, const char *format, ...)
 	if (!e)
 		return;
 	e->replaced = true;
+	effects_use_db(e, c->op.db);
 	ok = begin(e, (unsigned)strlen(format));
 	va_start(ap, format);
 	for (; *format && ok; format++) {

@@ -24,6 +24,7 @@
 #include "server/process.h"
 #include "server/replay.h"
 #include "server/touch.h"
+#include "server/txn.h"
 #include "server/worker.h"
 
 #define JOURNAL_DESCRIPTORS (1 << 16)
@@ -277,6 +278,7 @@ static int start(const struct config *cfg)
 		info_init();
 	err = err ? err : worker_init(server.loops);
 	err = err ? err : open_store(cfg);
+	err = err ? err : txn_init(server.store);
 	server.journal = journal_new(JOURNAL_DESCRIPTORS);
 	if (!err && !server.journal)
 		err = -ENOMEM;
@@ -299,6 +301,7 @@ static void take_down(void)
 		journal_free(server.journal);
 	if (server.store)
 		store_close(server.store);
+	txn_free();
 	worker_free();
 	exec_free();
 }

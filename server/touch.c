@@ -5,7 +5,7 @@
 
 static touch_feed *feeds[TOUCH_FEEDS];
 static unsigned feed_count;
-unsigned call_feeds; /* changes alone */
+unsigned call_feeds;
 
 unsigned touch_register(touch_feed *feed)
 {
@@ -16,13 +16,17 @@ unsigned touch_register(touch_feed *feed)
 
 void touch_switch(unsigned bit, bool on)
 {
-	call_feeds = on ? call_feeds | bit : call_feeds & ~bit;
+	if (on)
+		__atomic_fetch_or(&call_feeds, bit, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&call_feeds, ~bit, __ATOMIC_RELAXED);
 }
 
 void call_feed(struct call *c, const struct store_key *key, unsigned kinds, unsigned class, const char *event)
 {
+	unsigned on = __atomic_load_n(&call_feeds, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < feed_count; i++) {
-		if (call_feeds & (1u << i))
+		if (on & (1u << i))
 			feeds[i](c, key, kinds, class, event);
 	}
 }
@@ -31,13 +35,13 @@ void call_touch_db(struct call *c, unsigned db)
 {
 	unsigned current = c->op.db;
 	c->op.db = db;
-	if (__builtin_expect(call_feeds != 0, 0))
+	if (call_observed())
 		call_feed(c, NULL, TOUCH_CHANGE, 0, NULL);
 	c->op.db = current;
 }
 
 void touch_removed(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
 {
-	if (__builtin_expect(call_feeds != 0, 0))
+	if (call_observed())
 		call_feed(c, key, TOUCH_CHANGE | TOUCH_EVENT, notify_class, event);
 }

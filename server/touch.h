@@ -2,7 +2,8 @@
  * touch: who wants to know that a key changed. call_touch() and call_event() are the only sources; WATCH, keyspace
  * notifications, client tracking and blocked clients are feeds. With no feed switched on, a touch costs one branch.
  *
- * Threads: feeds are registered before the loops start; switched on and off alone; called with the key's lock held.
+ * Threads: feeds are registered before the loops start; switched on and off by anyone: a
+ * change of a key sees a feed that was switched on under that key's lock. Feeds are called with the key's lock held.
  */
 #ifndef SERVER_TOUCH_H
 #define SERVER_TOUCH_H

@@ -83,6 +83,9 @@ enum dispatch_result {
 enum dispatch_result dispatch_client(struct worker *w, struct client *c, struct turn_item *item);
 /* The inner half: run a checked command whose keys are locked (or alone), gather effects. */
 void dispatch_run(struct call *c);
+/* Run a command within another whose locks cover it (EXEC, scripts): its reply follows the outer one's, its effects join
+ * the same unit. */
+void dispatch_nested(struct call *outer, const struct command *cmd, const struct arg *argv, unsigned argc);
 /* Run the commands of a journal record's payload against c->op.store. 0, or -EINVAL with what failed in error. */
 int dispatch_replay(struct call *c, const char *payload, size_t len, char *error, size_t error_size);
 

@@ -216,11 +216,13 @@ struct command connection_commands[] = {
 	  .group = "connection", .since = "1.0.0", .summary = "Tells that the server answers.", .complexity = "O(1)",
 	  .args = "[message:string]", .tips = "request_policy:all_shards response_policy:all_succeeded" },
 	{ .name = "quit", .run = quit, .class = EXEC_LOCAL, .arity = -1,
-	  .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_STOPS_PARSING,
+	  .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_STOPS_PARSING |
+	           CMD_RUNS_IN_MULTI,
 	  .acl = ACL_CONNECTION, .group = "connection", .since = "1.0.0", .summary = "Ends the connection.",
 	  .complexity = "O(1)", .deprecated = "7.2.0 just closing the connection" },
 	{ .name = "reset", .run = reset, .class = EXEC_LOCAL, .arity = 1,
-	  .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_STOPS_PARSING,
+	  .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_STOPS_PARSING |
+	           CMD_RUNS_IN_MULTI,
 	  .acl = ACL_CONNECTION, .group = "connection", .since = "6.2.0",
 	  .summary = "Puts the connection back into the state it began with.", .complexity = "O(1)" },
 	{ .name = "select", .run = select_db, .class = EXEC_LOCAL, .arity = 2, .flags = CMD_LOADING | CMD_STALE | CMD_FAST,

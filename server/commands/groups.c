@@ -13,6 +13,7 @@ struct command *const command_groups[] = {
 	keyspace_commands,
 	expire_commands,
 	object_commands,
+	transaction_commands,
 	command_commands,
 	connection_commands,
 	client_commands,

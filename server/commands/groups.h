@@ -19,6 +19,7 @@ extern struct command object_commands[];
 extern struct command zset_commands[];
 extern struct command zset_range_commands[];
 
+extern struct command transaction_commands[];
 extern struct command command_commands[];
 extern struct command connection_commands[];
 extern struct command client_commands[];
