@@ -61,13 +61,13 @@ SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 # Sanitizers are slow: the time limits of unit tests grow.
 SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
 
-.PHONY: all help run test unit commands diff readme lint format fuzz fuzz-bins bench cover install uninstall shared clean
+.PHONY: all help run test unit commands diff readme lint format fuzz fuzz-bins bench bench-net cover install uninstall shared clean
 .SECONDARY:
 all: $(B)/shoal-server ## build the server
 
 help: ## this list
 	@echo "Targets of Shoal (variables are at the top of the Makefile):"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 14
 
 # ------------------------------------------------------------------ building
 
@@ -154,6 +154,16 @@ $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(OUR_LIBS)
 bench: ## side by side with redis-server; rewrites bench/README.md
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)bench/run.sh
+
+# Echo servers on libshoalnet, bare epoll, libuv and libevent, and the load that drives them.
+BENCH_NET := $(addprefix $(B)/bench/net/,load echo_shoal echo_epoll echo_uv echo_event)
+$(B)/bench/net/echo_uv: BENCH_LIBS := -luv
+$(B)/bench/net/echo_event: BENCH_LIBS := -levent
+$(B)/bench/net/%: $(B)/obj/bench/net/%.o $(B)/libshoalnet.a
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BENCH_LIBS) -pthread
+bench-net: $(BENCH_NET) ## libshoalnet against libuv, libevent and bare epoll; rewrites bench/net/README.md
+	$(Q)bench/net/run.py $(B)/bench/net --write bench/net/README.md
 
 cover: ## line coverage of the tests, by file
 	$(Q)$(MAKE) --no-print-directory COVER=1 OPT=-O1 unit commands
