@@ -56,6 +56,8 @@ static int parse_host(const char *s, size_t len, struct addr *a)
 		return -EINVAL;
 	memcpy(a->host, s, host);
 	memcpy(a->port, colon + 1, port);
+	if (strspn(a->port, "0123456789") != port || strtol(a->port, NULL, 10) > UINT16_MAX)
+		return -EINVAL; /* the resolver would take 99999 for 34463 */
 	return 0;
 }
 
