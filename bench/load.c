@@ -6,8 +6,8 @@
  *        [-n requests | -s seconds] [-r requests per second] [-e ttl seconds] [-o key offset]
  *
  * Without -r each connection sends -P requests, waits for all their replies, and goes on. With -r requests have a fixed
- * timetable, spread over the connections in turn, and latency counts from the moment a request was due, so a server that
- * stalls is charged for everything that queued behind the stall. `fill` sets the keys 0 to keys-1 in order, once.
+ * timetable, -P at a time, on each connection in turn, and latency counts from the moment they were due, so a server
+ * that stalls is charged for everything that queued behind the stall. `fill` sets the keys 0 to keys-1 in order, once.
  * Keys are "key:" and 12 digits; a value follows from its key.
  */
 #include <arpa/inet.h>
@@ -319,18 +319,20 @@ static struct conn *conn_open(void)
 	return c;
 }
 
-/* Send what the timetable says is due. */
+/* Send what the timetable says is due, -P requests at a time on one connection. */
 static void send_due(int64_t start, int64_t now)
 {
 	static unsigned turn;
 	uint64_t due = (uint64_t)((double)(now - start) * opt.rate / 1e9);
-	int touched = 0;
 
-	while (sent < due && !finished_sending(now) && touched < opt.conns) {
+	for (int touched = 0; sent + (uint64_t)opt.pipeline <= due && !finished_sending(now) && touched < opt.conns;
+	     touched++) {
 		struct conn *c = conns[turn++ % (unsigned)opt.conns];
+		int64_t from_ns = start + (int64_t)((double)(sent + (uint64_t)opt.pipeline) * 1e9 / opt.rate);
 
-		touched++;
-		if (enqueue(c, start + (int64_t)((double)sent * 1e9 / opt.rate)) && !c->want_write)
+		for (int i = 0; i < opt.pipeline && enqueue(c, from_ns); i++)
+			;
+		if (!c->want_write)
 			send_out(c);
 	}
 }
