@@ -282,6 +282,7 @@ int addr_adopt(int take_fd, int tag, struct net_server *s, struct net_listener *
 	struct addr a = { .tag = tag, .udp = type == SOCK_DGRAM };
 	len = sizeof bound;
 	getsockname(take_fd, (struct sockaddr *)&bound, &len);
+	l->adopted = true;
 	a.unix_socket = bound.ss_family == AF_UNIX;
 	fcntl(take_fd, F_SETFL, fcntl(take_fd, F_GETFL) | O_NONBLOCK);
 	l->fds[0] = take_fd;

@@ -127,6 +127,7 @@ struct net_listener {
 	struct net_listener *next;
 	int port, tag, nfds;
 	bool unix_socket, udp;
+	bool adopted; /* the descriptor came from outside, where others may hold it too */
 	atomic_uint refs; /* loops that have yet to let go, in net_unlisten() */
 	const struct net_transport *transport;
 	void *transport_ctx;

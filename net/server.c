@@ -165,6 +165,11 @@ int net_unlisten(struct net_listener *l)
 	if (*link)
 		*link = l->next;
 	pthread_mutex_unlock(&s->listeners_lock);
+	/* Deaf at once: the address can be bound again before the last loop has let go. */
+	for (int i = 0; i < l->nfds && !l->unix_socket && !l->udp && !l->adopted; i++) {
+		if (l->fds[i] >= 0)
+			shutdown(l->fds[i], SHUT_RDWR);
+	}
 	atomic_store(&l->refs, (unsigned)n);
 	for (int i = 0; i < n; i++) {
 		*m[i] = (struct listen_msg){ .msg.run = run_unwatch, .listener = l };
