@@ -38,6 +38,7 @@ static digest_value *values[STORE_TYPES] = {
 	[STORE_LIST] = digest_list,
 	[STORE_HASH] = digest_hash,
 	[STORE_ZSET] = digest_zset,
+	[STORE_SET] = digest_set,
 };
 
 void digest_register(enum store_type_id type, digest_value *fn)

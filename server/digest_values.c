@@ -5,6 +5,7 @@
 
 #include "store/types/hash.h"
 #include "store/types/list.h"
+#include "store/types/set.h"
 #include "store/types/zset.h"
 
 static void mix_item(struct digest *d, const struct value_item *item)
@@ -50,5 +51,18 @@ void digest_zset(struct digest *d, const struct entry *e)
 		digest_mix(&pair, item.ptr, item.len);
 		digest_mix(&pair, text, (size_t)snprintf(text, sizeof text, "%.17g", item.score));
 		digest_xor(d, pair.b, DIGEST_LEN);
+	}
+}
+
+void digest_set(struct digest *d, const struct entry *e)
+{
+	struct value v = value_of(e);
+	struct set_iter it;
+	struct value_item item;
+	char buf[NUMBER_MAX];
+	size_t len;
+	for (set_begin(&it, &v); set_next(&it, &item);) {
+		const char *text = value_text(&item, buf, &len);
+		digest_xor(d, text, len);
 	}
 }

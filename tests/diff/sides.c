@@ -81,7 +81,8 @@ int sides_begin(struct sides *s, int resp)
 		"CONFIG SET maxmemory-samples 5 timeout 0 slowlog-max-len 128 slowlog-log-slower-than 10000 lfu-decay-time 1 "
 		"lazyfree-lazy-expire no list-max-listpack-size -2 hz 10 tcp-keepalive 300 loglevel notice "
 		"notify-keyspace-events \"\" proto-max-bulk-len 512mb latency-tracking yes repl-backlog-size 1mb "
-		"hash-max-listpack-entries 512 hash-max-listpack-value 64 list-compress-depth 0",
+		"hash-max-listpack-entries 512 hash-max-listpack-value 64 list-compress-depth 0 set-max-intset-entries 512",
+		"CONFIG SET set-max-listpack-entries 128 set-max-listpack-value 64", /* not known to 7.0 */
 	};
 	for (int i = 0; i < s->n; i++) {
 		for (int k = 0; k < s->conns; k++) {
