@@ -9,7 +9,7 @@ BIN=$PREFIX/bin
 CONF=$SYSCONFDIR/shoal
 
 headers() { # the public ones: nothing from impl/
-	ls net/net.h net/transport.h store/*.h store/types/*.h 2>/dev/null
+	ls net/net.h net/transport.h net/tls.h store/*.h store/types/*.h 2>/dev/null
 }
 
 put() { # MODE SOURCE TARGET
@@ -45,7 +45,7 @@ do_install() {
 	for h in $(headers); do put 644 "$h" "$INCDIR/$h"; done
 	library libshoalnet
 	library libshoalstore
-	pc libshoalnet "Event loops, listeners and connections" ""
+	pc libshoalnet "Event loops, listeners and connections" "-lssl -lcrypto"
 	pc libshoalstore "A sharded in-process keyspace with Redis's data types and expiry" \
 		"-ljemalloc -lcrypto -llzf -lxxhash -lm"
 	# A configuration that somebody edited stays.

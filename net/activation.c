@@ -8,9 +8,8 @@
 
 #define FIRST_FD 3
 
-int net_listen_systemd(struct net_server *s, int first_tag)
+int net_listen_systemd(struct net_server *s, const char *pid, const char *fds, int first_tag)
 {
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
 	if (!pid || !fds || strtol(pid, NULL, 10) != (long)getpid())
 		return 0;
 	long n = strtol(fds, NULL, 10);
@@ -23,9 +22,5 @@ int net_listen_systemd(struct net_server *s, int first_tag)
 		if (!net_listen_fd(s, fd, first_tag + i, &err))
 			return err;
 	}
-	/* Children must not take the sockets for theirs. */
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
 	return (int)n;
 }

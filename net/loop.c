@@ -2,6 +2,7 @@
  * loop: the turn: wait, mailbox and timers, read every ready connection, before_write, write all, close.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,10 +275,32 @@ static void loop_begin(struct net_loop *l)
 	l->tick_due = l->server->ev.tick ? l->now_ms : INT64_MAX;
 }
 
+/* Sends say MSG_NOSIGNAL, but a transport's library may not: SIGPIPE stays blocked while a thread runs a loop. */
+static void block_sigpipe(sigset_t *before)
+{
+	sigset_t pipe_only;
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_only, before);
+}
+
+static void unblock_sigpipe(const sigset_t *before)
+{
+	sigset_t pipe_only, waiting;
+	int sig;
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	if (!sigismember(before, SIGPIPE) && sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE))
+		sigwait(&pipe_only, &sig);
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 void *loop_main(void *arg)
 {
 	struct net_loop *l = arg;
 	struct poll_event ev[EVENTS_PER_TURN];
+	sigset_t before;
+	block_sigpipe(&before);
 	loop_begin(l);
 	while (!stopped(l)) {
 		int n = wait(l, ev, EVENTS_PER_TURN);
@@ -295,6 +318,7 @@ void *loop_main(void *arg)
 	if (l->server->ev.loop_stop)
 		l->server->ev.loop_stop(l);
 	current = NULL;
+	unblock_sigpipe(&before);
 	return NULL;
 }
 

@@ -71,6 +71,6 @@ static int wait_events(struct poller *p, struct poll_event *out, int max, int ti
 
 const struct poll_backend poll_epoll = {
 	.name = "epoll", .forgets_closed = true, .edge = true,
-	.open = open_epoll, .close = close_epoll, .add = add, .change = change, .remove = remove_fd,
-	.wait = wait_events,
+	.open = open_epoll, .close = close_epoll,
+	.add = add, .change = change, .remove = remove_fd, .wait = wait_events,
 };

@@ -213,9 +213,8 @@ START_TEST(sockets_from_systemd)
 	if (child == 0) { /* descriptor 3 is Check's here: no assertions in the child */
 		struct net_server *s = net_server_new(&greeter, &o, &err);
 		snprintf(text, sizeof text, "%d", (int)getpid());
-		setenv("LISTEN_PID", text, 1);
-		setenv("LISTEN_FDS", "1", 1);
-		if (!s || dup2(ls, 3) != 3 || net_listen_systemd(s, 7) != 1 || getenv("LISTEN_FDS"))
+		if (!s || dup2(ls, 3) != 3 || net_listen_systemd(s, "1", "1", 7) != 0 || net_listen_systemd(s, NULL, NULL, 7) != 0 ||
+		    net_listen_systemd(s, text, "1", 7) != 1)
 			_exit(1);
 		net_server_start(s, true);
 		_exit(0);

@@ -1,0 +1,202 @@
+/* TLS as a transport: both sides on the library, strangers, wrong names, close in the middle. */
+#include <check.h>
+#include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/tls.h"
+#include "tests/lib/net_fixture.h"
+
+#define STREAM (3 << 20)
+
+static char cert[64], key[64];
+static struct latch opened, closed, done, failed;
+static size_t got;
+static atomic_int dial_error;
+
+/* A certificate for 127.0.0.1 that signs itself. */
+static void make_certificate(void)
+{
+	EVP_PKEY *pkey = EVP_EC_gen("P-256");
+	X509 *x = X509_new();
+	snprintf(cert, sizeof cert, "/tmp/net_tls_%d.crt", (int)getpid());
+	snprintf(key, sizeof key, "/tmp/net_tls_%d.key", (int)getpid());
+	X509_set_version(x, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+	X509_gmtime_adj(X509_getm_notBefore(x), 0);
+	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+	X509_set_pubkey(x, pkey);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
+	X509_set_issuer_name(x, X509_get_subject_name(x));
+	X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
+	X509_add_ext(x, san, -1);
+	X509_EXTENSION_free(san);
+	ck_assert_int_gt(X509_sign(x, pkey, EVP_sha256()), 0);
+	FILE *f = fopen(cert, "w");
+	PEM_write_X509(f, x);
+	fclose(f);
+	f = fopen(key, "w");
+	PEM_write_PrivateKey(f, pkey, NULL, NULL, 0, NULL, NULL);
+	fclose(f);
+	X509_free(x);
+	EVP_PKEY_free(pkey);
+	opened = closed = done = failed = (struct latch)LATCH;
+	got = 0;
+}
+
+static void remove_certificate(void)
+{
+	unlink(cert);
+	unlink(key);
+}
+
+static enum net_action echo(struct net_conn *c)
+{
+	size_t len;
+	const char *p = net_peek(c, &len);
+	net_discard(c, len);
+	net_write_view(c, p, len);
+	return NET_NONE;
+}
+
+static enum net_action count_open(struct net_conn *c)
+{
+	(void)c;
+	latch_add(&opened, 1);
+	return NET_NONE;
+}
+
+static void on_close(struct net_conn *c, int reason)
+{
+	(void)c;
+	(void)reason;
+	latch_add(&closed, 1);
+}
+
+static enum net_action send_all(struct net_conn *c)
+{
+	char *cur, *end;
+	ck_assert_int_eq(net_out_begin(c, STREAM, &cur, &end), 0);
+	for (size_t i = 0; i < STREAM; i++)
+		cur[i] = (char)fix_byte(i);
+	net_out_end(c, cur + STREAM);
+	return NET_NONE;
+}
+
+static enum net_action check_all(struct net_conn *c)
+{
+	size_t len;
+	const char *p = net_peek(c, &len);
+	for (size_t i = 0; i < len; i++)
+		ck_assert_int_eq((unsigned char)p[i], fix_byte(got + i));
+	net_discard(c, len);
+	got += len;
+	if (got < STREAM)
+		return NET_NONE;
+	latch_add(&done, 1);
+	return NET_CLOSE;
+}
+
+static void on_dialled(void *ctx, struct net_conn *c, int err)
+{
+	(void)ctx;
+	atomic_store(&dial_error, err);
+	if (!c)
+		latch_add(&failed, 1);
+}
+
+static const struct net_events server_events = { .open = count_open, .data = echo, .close = on_close };
+static const struct net_events client_events = { .open = send_all, .data = check_all };
+
+static struct net_server *start_tls(int way, struct net_tls *tls, int *port)
+{
+	struct net_options o;
+	int err;
+	fix_options(&o, way, 1);
+	struct net_server *s = net_server_new(&server_events, &o, &err);
+	struct net_listener *l = net_listen(s, "tcp4://127.0.0.1:0", &err);
+	ck_assert_ptr_nonnull(l);
+	net_listener_set_transport(l, net_tls_transport(), tls);
+	*port = net_listener_port(l);
+	ck_assert_int_eq(net_server_start(s, false), 0);
+	return s;
+}
+
+START_TEST(a_stream_goes_there_and_back)
+{
+	struct net_options o;
+	char url[64];
+	int port, err;
+	make_certificate();
+	struct net_tls *st = net_tls_server(cert, key, &err), *ct = net_tls_client(cert, true, &err);
+	ck_assert(st && ct);
+	struct net_server *s = start_tls(_i, st, &port);
+	fix_options(&o, _i, 1);
+	struct net_server *c = fix_start(&client_events, &o, NULL, NULL);
+	snprintf(url, sizeof url, "tcp4://127.0.0.1:%d", port);
+	struct net_dial d = { .url = url, .done = on_dialled, .transport = net_tls_transport(), .transport_ctx = ct };
+	ck_assert_int_eq(net_dial(net_server_loop(c, 0), &d), 0);
+	latch_wait(&done, 1);
+	latch_wait(&closed, 1);
+	fix_stop(c, 1000);
+	fix_stop(s, 1000);
+	net_tls_free(st);
+	net_tls_free(ct);
+	remove_certificate();
+}
+END_TEST
+
+START_TEST(strangers_and_wrong_certificates_do_not_get_in)
+{
+	struct net_options o;
+	char url[64];
+	int port, err;
+	make_certificate();
+	struct net_tls *st = net_tls_server(cert, key, &err), *ct = net_tls_client(NULL, true, &err);
+	ck_assert(st && ct);
+	struct net_server *s = start_tls(_i, st, &port);
+	int fd = fix_connect(port); /* not TLS */
+	char alert[64];
+	fix_send(fd, "GET / HTTP/1.0\r\n\r\n", 18);
+	while (recv(fd, alert, sizeof alert, 0) > 0)
+		;
+	close(fd);
+	fix_options(&o, _i, 1);
+	struct net_server *c = fix_start(&client_events, &o, NULL, NULL);
+	snprintf(url, sizeof url, "tcp4://127.0.0.1:%d", port);
+	struct net_dial d = { .url = url, .done = on_dialled, .transport = net_tls_transport(), .transport_ctx = ct };
+	ck_assert_int_eq(net_dial(net_server_loop(c, 0), &d), 0);
+	latch_wait(&failed, 1);
+	ck_assert_int_eq(atomic_load(&dial_error), -EPROTO);
+	fix_stop(c, 1000);
+	fix_stop(s, 1000);
+	ck_assert_int_eq(latch_get(&closed), latch_get(&opened));
+	net_tls_free(st);
+	net_tls_free(ct);
+	ck_assert_ptr_null(net_tls_server("/no/such/file", key, &err));
+	ck_assert_int_eq(err, -EINVAL);
+	remove_certificate();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("net_tls");
+	TCase *t = tcase_create("net_tls");
+	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, a_stream_goes_there_and_back, 0, FIX_WAYS);
+	tcase_add_loop_test(t, strangers_and_wrong_certificates_do_not_get_in, 0, FIX_WAYS);
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	int failures = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failures != 0;
+}
