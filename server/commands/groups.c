@@ -25,5 +25,7 @@ struct command *const command_groups[] = {
 	config_commands,
 	zset_commands,
 	zset_range_commands,
+	zset_pop_commands,
+	zset_algebra_commands,
 	NULL,
 };

@@ -21,6 +21,8 @@ extern struct command object_commands[];
 
 extern struct command zset_commands[];
 extern struct command zset_range_commands[];
+extern struct command zset_pop_commands[];
+extern struct command zset_algebra_commands[];
 
 extern struct command transaction_commands[];
 extern struct command command_commands[];

@@ -523,24 +523,6 @@ static void read_tree_item(const void *from, struct zset_item *item)
 	item->score = bptree_item_score(from);
 }
 
-static uint64_t next_random(uint64_t *rng)
-{
-	uint64_t z = *rng += 0x9E3779B97F4A7C15u;
-	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-	z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-	return z ^ z >> 31;
-}
-
-void zset_random(const struct value *z, uint64_t *rng, struct zset_item *item)
-{
-	if (is_listpack(z)) {
-		uint64_t i = next_random(rng) % zset_count(z);
-		read_pair(z->ptr, listpack_at(z->ptr, (int64_t)i * 2), item);
-	} else {
-		read_tree_item(hashtab_random(tree_of(z)->by_member, rng), item);
-	}
-}
-
 struct scan {
 	zset_visit *visit;
 	void *ctx;

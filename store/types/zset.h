@@ -85,8 +85,6 @@ void zset_iter_init(struct zset_iter *it, const struct value *z, size_t rank, bo
 /* The next one; false: the end. */
 bool zset_iter_next(struct zset_iter *it, struct zset_item *item);
 
-/* Any member, all with the same probability, of a set that is not empty. */
-void zset_random(const struct value *z, uint64_t *rng, struct zset_item *item);
 /* As hashtab_scan(); a listpack is visited whole. */
 typedef void zset_visit(void *ctx, const struct zset_item *item);
 uint64_t zset_scan(const struct value *z, uint64_t cursor, zset_visit *visit, void *ctx);
