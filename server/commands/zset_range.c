@@ -194,13 +194,19 @@ static void reply_members(struct call *c, struct zset_iter *it, size_t n, bool s
 	}
 }
 
-static void store_members(struct call *c, struct zset_iter *it, size_t n)
+/* A listpack holds no minus zero, so that whatever passes through one on its way loses the sign. */
+static void store_members(struct call *c, struct zset_iter *it, size_t n, bool by_rank)
 {
 	struct store_key to = call_key(c, 1);
+	struct value_limits limits = zset_limits_now();
 	struct zset_builder b;
 	struct zset_item item;
+	bool compact = !by_rank || (int64_t)n <= limits.entries;
 	zset_builder_init(&b);
 	while (n-- && zset_iter_next(it, &item)) {
+		compact = compact && (int64_t)b.n < limits.entries && (int64_t)item.len <= limits.bytes;
+		if (compact && item.score == 0)
+			item.score = 0;
 		if (zset_builder_add(&b, item.ptr, item.len, item.score)) {
 			zset_builder_clear(&b);
 			reply_oom(c->reply);
@@ -236,7 +242,7 @@ static void range(struct call *c, unsigned key, bool store, enum range_by by, en
 			               r.way == WAY_REVERSE);
 	}
 	if (store)
-		store_members(c, &it, n);
+		store_members(c, &it, n, r.by == BY_RANK);
 	else
 		reply_members(c, &it, n, o.scores);
 }
