@@ -4,13 +4,15 @@
 
 #include "server/commands/groups.h"
 #include "server/commands/zset.h"
+#include "store/types/set.h"
 
 enum operation { OP_UNION, OP_INTER, OP_DIFF };
 enum aggregate { AGGREGATE_SUM, AGGREGATE_MIN, AGGREGATE_MAX };
 
-/* One input; that of a missing key is empty. */
+/* One input: a sorted set, or a set, whose members all have the score 1. That of a missing key is empty. */
 struct source {
 	struct value v;
+	bool set;
 	size_t count; /* 0: v is not set */
 	double weight;
 	unsigned place; /* among the arguments: keeps sorting stable */
@@ -32,6 +34,9 @@ struct algebra {
 static bool source_find(const struct source *s, const char *member, size_t len, double *score)
 {
 	struct zset_hit hit;
+	*score = 1;
+	if (s->set)
+		return set_has(&s->v, member, len);
 	if (s->count == 0 || !zset_find(&s->v, member, len, &hit))
 		return false;
 	*score = hit.score;
@@ -40,19 +45,30 @@ static bool source_find(const struct source *s, const char *member, size_t len, 
 
 struct source_iter {
 	struct zset_iter zset;
-	bool empty;
+	struct set_iter set;
+	bool empty, is_set;
 };
 
 static void source_begin(struct source_iter *it, const struct source *s)
 {
 	it->empty = s->count == 0;
-	if (!it->empty)
+	it->is_set = s->set;
+	if (s->set)
+		set_begin(&it->set, &s->v);
+	else if (!it->empty)
 		zset_iter_init(&it->zset, &s->v, 0, false);
 }
 
 static bool source_next(struct source_iter *it, struct zset_item *item)
 {
-	return !it->empty && zset_iter_next(&it->zset, item);
+	struct value_item member;
+	if (!it->is_set)
+		return !it->empty && zset_iter_next(&it->zset, item);
+	if (!set_next(&it->set, &member))
+		return false;
+	item->ptr = value_text(&member, item->buf, &item->len);
+	item->score = 1;
+	return true;
 }
 
 /* The key at argv[i]; false: WRONGTYPE was written. */
@@ -60,14 +76,15 @@ static bool source_read(struct call *c, unsigned i, struct source *s)
 {
 	struct store_key key = call_key(c, i);
 	const struct entry *e = call_find_read(c, &key);
-	if (e && entry_type(e) != STORE_ZSET) {
+	if (e && entry_type(e) != STORE_ZSET && entry_type(e) != STORE_SET) {
 		reply_wrong_type(c->reply);
 		return false;
 	}
 	*s = (struct source){ .weight = 1 };
 	if (e) {
 		s->v = value_of(e);
-		s->count = zset_count(&s->v);
+		s->set = entry_type(e) == STORE_SET;
+		s->count = s->set ? set_len(&s->v) : zset_count(&s->v);
 	}
 	return true;
 }

@@ -171,10 +171,12 @@ static bool parse_options(struct call *c, unsigned at, bool store, struct range 
 	return true;
 }
 
-/* The part of n members that LIMIT leaves; *offset: how many to skip. */
-static size_t apply_limit(size_t n, const struct range_options *o, size_t *offset)
+/* The part of n members that LIMIT leaves; *offset: how many to skip. By rank only LIMIT x -1 is let through, and ignored. */
+static size_t apply_limit(size_t n, enum range_by by, const struct range_options *o, size_t *offset)
 {
 	*offset = 0;
+	if (by == BY_RANK)
+		return n;
 	if (o->offset < 0 || (uint64_t)o->offset >= n)
 		return 0;
 	*offset = (size_t)o->offset;
@@ -236,7 +238,7 @@ static void range(struct call *c, unsigned key, bool store, enum range_by by, en
 		return;
 	if (there) {
 		size_t all = resolve(&z, &r, &from);
-		n = apply_limit(all, &o, &offset);
+		n = apply_limit(all, r.by, &o, &offset);
 		if (n)
 			zset_iter_init(&it, &z, r.way == WAY_REVERSE ? from + all - 1 - offset : from + offset,
 			               r.way == WAY_REVERSE);

@@ -13,7 +13,7 @@ static void zset_key(struct gen *g)
 	if (gen_chance(g, 93))
 		gen_text(g, gen_pick(g, keys));
 	else if (gen_chance(g, 50))
-		gen_text(g, gen_chance(g, 50) ? "a-set" : "zs0");
+		gen_text(g, gen_chance(g, 50) ? "zs0" : "zs1");
 	else
 		gen_key(g);
 }
@@ -21,7 +21,7 @@ static void zset_key(struct gen *g)
 static void lex_key(struct gen *g)
 {
 	static const char *const keys[] = { "l0", "l1", "lbig", NULL };
-	gen_text(g, gen_chance(g, 97) ? gen_pick(g, keys) : "k1");
+	gen_text(g, gen_chance(g, 97) ? gen_pick(g, keys) : "lstr");
 }
 
 static void member(struct gen *g)
@@ -347,11 +347,10 @@ static void make_other(struct gen *g, const struct gen_row *row)
 	(void)row;
 	switch (gen_below(g, 4)) {
 	case 0:
-		gen_line(g, "SET z4 text", CMP_EXACT, 1);
+		gen_line(g, gen_chance(g, 50) ? "SET z4 text" : "SET lstr text", CMP_EXACT, 1);
 		break;
 	case 1:
-		if (g->types)
-			gen_line(g, gen_chance(g, 50) ? "SADD zs0 m1 m2 3 x" : "SADD a-set m3 m4 5 m2", CMP_EXACT, 1);
+		gen_line(g, gen_chance(g, 50) ? "SADD zs0 m1 m2 3 x" : "SADD zs1 3 4 5", CMP_EXACT, 1);
 		break;
 	case 2:
 		gen_line(g, "EXPIRE z1 100000", CMP_EXACT, 1);
