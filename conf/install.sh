@@ -8,8 +8,15 @@ set -eu
 BIN=$PREFIX/bin
 CONF=$SYSCONFDIR/shoal
 
-headers() { # the public ones: nothing from impl/
-	ls net/net.h net/transport.h net/tls.h store/*.h store/types/*.h 2>/dev/null
+headers() { # the public ones: none from impl/, and none that shows something of it
+	shut=$(grep -l '#include "[a-z]*/impl/' net/*.h store/*.h store/types/*.h 2>/dev/null || true)
+	for h in net/net.h store/*.h store/types/*.h; do
+		case " $(echo $shut) " in *" $h "*) continue ;; esac
+		for s in $shut; do
+			if grep -q "#include \"$s\"" "$h"; then continue 2; fi
+		done
+		echo "$h"
+	done
 }
 
 put() { # MODE SOURCE TARGET
