@@ -161,8 +161,9 @@ void net_server_free(struct net_server *s);
 struct net_listener *net_listen(struct net_server *s, const char *url, int *err);
 /* Take an already listening socket. */
 struct net_listener *net_listen_fd(struct net_server *s, int take_fd, int tag, int *err);
-/* The sockets that systemd passed to this process; pass getenv("LISTEN_PID") and getenv("LISTEN_FDS"), then unset them, as
- * children must not take the sockets for theirs. The number, or -errno; the i-th gets tag first_tag + i. */
+/* The sockets that systemd passed to this process. pid and fds are the values of LISTEN_PID and LISTEN_FDS in the
+ * environment (NULL: not there); unset both afterwards, as children must not take the sockets for theirs. The number of
+ * sockets, or -errno; the i-th gets tag first_tag + i. */
 int net_listen_systemd(struct net_server *s, const char *pid, const char *fds, int first_tag);
 /* Stop accepting on l and free it; its connections live on. [any] */
 int net_unlisten(struct net_listener *l);
