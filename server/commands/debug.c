@@ -15,6 +15,7 @@
 #include "server/replay.h"
 #include "store/glob.h"
 #include "store/number.h"
+#include "store/types/list.h"
 
 /* The number at the beginning of the text, 0 if there is none: some switches take anything. */
 static double loose_number(const struct arg *a)
@@ -268,6 +269,42 @@ static void debug_error(struct call *c)
 	reply_errorf(c->reply, "%.*s", (int)(c->argv[2].len < 4096 ? c->argv[2].len : 4096), c->argv[2].ptr);
 }
 
+/* The parts of a listpack go to the log, which is the standard output unless told otherwise. */
+static void debug_listpack(struct call *c)
+{
+	struct store_key key = call_key(c, 2);
+	const struct entry *e = store_find(&c->op, &key, STORE_PEEK);
+	if (!e) {
+		reply_no_key(c->reply);
+		return;
+	}
+	if (entry_type(e) == STORE_STRING || strcmp(entry_encoding_name(e), "listpack") != 0) {
+		reply_error(c->reply, "ERR Not a listpack encoded object.");
+		return;
+	}
+	const uint8_t *lp = entry_value(e);
+	log_notice("listpack of %zu bytes, %zu elements", listpack_bytes(lp), listpack_count(lp));
+	for (const uint8_t *p = listpack_first(lp); p; p = listpack_next(lp, p)) {
+		char buf[NUMBER_MAX];
+		size_t len;
+		const char *text = listpack_text(p, buf, &len);
+		log_notice("  at %zu, %zu bytes: %.*s", (size_t)(p - lp), listpack_element_bytes(p),
+		           (int)(len < 40 ? len : 40), text);
+	}
+	reply_status(c->reply, "Listpack structure printed on stdout");
+}
+
+static void debug_packed_threshold(struct call *c)
+{
+	uint64_t bytes;
+	if (number_parse_memory(c->argv[2].ptr, c->argv[2].len, &bytes) && bytes < (uint64_t)1 << 32) {
+		list_set_plain_threshold((size_t)bytes);
+		reply_ok(c->reply);
+	} else {
+		reply_error(c->reply, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+	}
+}
+
 static void debug_change_repl_id(struct call *c)
 {
 	log_notice("Changing replication IDs after receiving change-repl-id");
@@ -315,6 +352,8 @@ static void debug_help(struct call *c)
 		"    Answer with this error.",
 		"JOURNAL <START|CHECK|STOP>",
 		"    Keep every journal record from an empty keyspace on; replay them into a second store and compare.",
+		"LISTPACK <key>",
+		"    Write the elements of a value that is one listpack to the log.",
 		"LOG <message>",
 		"    Write the message to the log.",
 		"OBJECT <key>",
@@ -326,6 +365,8 @@ static void debug_help(struct call *c)
 		"PROTOCOL <type>",
 		"    Answer with a value of the type: string integer double bignum null array set map attrib push",
 		"    verbatim true false.",
+		"QUICKLIST-PACKED-THRESHOLD <size>",
+		"    From how many bytes on an element of a list has a node of its own; 0: where list-max-listpack-size says.",
 		"REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|ms>|RESIZING <0|1>>",
 		"    Known to test suites; buffers are always given back here.",
 		"SET-ACTIVE-EXPIRE <0|1>",
@@ -357,6 +398,8 @@ static void debug(struct call *c)
 		{ "replybuffer", 4, 4, debug_replybuffer },
 		{ "pause-cron", 3, 3, debug_pause_cron },
 		{ "journal", 3, 3, debug_journal },
+		{ "listpack", 3, 3, debug_listpack },
+		{ "quicklist-packed-threshold", 3, 3, debug_packed_threshold },
 		{ "log", 3, 3, debug_log },
 		{ "error", 3, 3, debug_error },
 		{ "stringmatch-len", 4, 4, debug_stringmatch },

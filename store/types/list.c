@@ -13,6 +13,11 @@ static inline bool is_packed(const struct value *v)
 
 /* ------------------------------------------------------------------ life cycle */
 
+void list_set_plain_threshold(size_t bytes)
+{
+	quicklist_set_plain_threshold(bytes);
+}
+
 int list_new(struct value *v)
 {
 	*v = (struct value){ ENC_LISTPACK, listpack_new(0) };

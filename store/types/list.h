@@ -20,6 +20,8 @@ struct list_limits {
 	unsigned depth;
 };
 
+/* From how many bytes on an element has a node of its own; 0: where the limit says. For the process (DEBUG). */
+void list_set_plain_threshold(size_t bytes);
 /* An empty one. */
 int list_new(struct value *v);
 void list_free(struct value *v);

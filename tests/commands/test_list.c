@@ -244,6 +244,34 @@ START_TEST(test_large_elements)
 }
 END_TEST
 
+/* Elements from a threshold on get blocks of their own: the same list all the same. */
+START_TEST(test_packed_threshold)
+{
+	static const char *const bad[] = { "x", "-1", "4gb", "" };
+	char line[80];
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		snprintf(line, sizeof line, "DEBUG QUICKLIST-PACKED-THRESHOLD \"%s\"", bad[i]);
+		expect(c, line, "-ERR argument must be a memory value bigger than 1 and smaller than 4gb\r\n");
+	}
+	expect(c, "DEBUG QUICKLIST-PACKED-THRESHOLD 5b", OK);
+	expect(c, "CONFIG SET list-max-listpack-size 4", OK);
+	expect_int(c, "RPUSH k a bbbbbb c dddddd eeeeee f g hhhhhh", 8);
+	expect_int(c, "LINSERT k BEFORE eeeeee iiiiii", 9);
+	expect(c, "LSET k 0 jjjjjj", OK);
+	expect(c, "LSET k 1 b", OK);
+	expect_int(c, "LREM k 0 dddddd", 1);
+	expect_bulk(c, "LMOVE k k LEFT RIGHT", "jjjjjj");
+	expect(c, "LRANGE k 0 -1", "*8\r\n$1\r\nb\r\n$1\r\nc\r\n$6\r\niiiiii\r\n$6\r\neeeeee\r\n$1\r\nf\r\n$1\r\ng\r\n"
+	                           "$6\r\nhhhhhh\r\n$6\r\njjjjjj\r\n");
+	expect(c, "DEBUG QUICKLIST-PACKED-THRESHOLD 0", OK);
+	expect(c, "CONFIG SET list-max-listpack-size -2", OK);
+	expect_int(c, "RPUSH small a 1", 2);
+	expect(c, "DEBUG LISTPACK small", "+Listpack structure printed on stdout\r\n");
+	expect(c, "DEBUG LISTPACK k", "-ERR Not a listpack encoded object.\r\n");
+	expect(c, "DEBUG LISTPACK none", "-ERR no such key\r\n");
+}
+END_TEST
+
 START_TEST(test_resp3)
 {
 	struct resp_client *three = connect_to(&server);
@@ -261,4 +289,5 @@ START_TEST(test_resp3)
 END_TEST
 
 COMMAND_TESTS("list", test_push_pop, test_wrong_type, test_index_range, test_insert_remove, test_lpos, test_move,
-              test_encodings, test_long, test_large_elements, test_resp3)
+              test_encodings, test_long, test_large_elements, test_packed_threshold,
+              test_resp3)
