@@ -25,7 +25,7 @@ function check_include(inc,    mine, theirs, dir) {
 
 FNR == 1 {
 	if (last != "" && lines > 1000) printf "length %s\t%s: %d lines, 1000 allowed\n", last, last, lines
-	last = FILENAME; name = ""; start = 0; in_comment = 0
+	last = FILENAME; name = ""; start = 0; in_comment = 0; inside = 0
 	code = FILENAME ~ /\.[ch]$/
 }
 { lines = FNR }
@@ -53,7 +53,10 @@ FNR == 1 {
 	gsub(/"([^"\\]|\\.)*"/, "\"\"", text)   # not within strings
 	sub(/\/\/.*/, "", text)
 	gsub(/\/\*.*\*\//, "", text)
-	if (text ~ /^[ \t]*\*/) text = ""
+	if (inside) {
+		if (text ~ /\*\//) { inside = 0; sub(/.*\*\//, "", text) } else text = ""
+	}
+	if (match(text, /\/\*/)) { inside = 1; text = substr(text, 1, RSTART - 1) }
 	if (match(text, /(^|[^a-zA-Z0-9_>.])(strcpy|strcat|sprintf|vsprintf|atoi|atol|atoll|atof|strtok|gets)[ \t]*\(/))
 		report("banned", "banned function: " substr(text, RSTART, RLENGTH))
 	if (FILENAME ~ /^(net|store)\// && match(text, /(^|[^a-zA-Z0-9_>.])(exit|_exit|syslog|printf|perror|getenv)[ \t]*\(/))
