@@ -13,11 +13,13 @@ struct entry *entry_new(const struct entry_plan *p)
 	if (p->key_len > UINT32_MAX)
 		return NULL;
 	size_t size = entry_plan_size(p);
-	struct entry *e = mem_alloc(p->room > size ? p->room : mem_class_(size));
+	if (p->room > size)
+		size = p->room;
+	struct entry *e = size <= SLAB_MAX ? slab_alloc(p->arena, size) : mem_alloc(mem_class_(size));
 	if (!e)
 		return NULL;
 	e->kind = p->kind;
-	e->flags = p->flags;
+	e->flags = (uint8_t)(p->flags | (size <= SLAB_MAX ? ENTRY_SLAB : 0));
 	entry_put_access(e, 0);
 	e->key_len = (uint8_t)(p->key_len < 255 ? p->key_len : 255);
 	e->val_len = (uint16_t)(p->flags & ENTRY_EMBEDDED ? p->val_len : 0);
@@ -45,12 +47,16 @@ size_t entry_size(const struct entry *e)
 
 size_t entry_room(const struct entry *e)
 {
-	return e->flags & ENTRY_RAW ? mem_size(e) : mem_class_(entry_size(e));
+	if (!(e->flags & ENTRY_RAW))
+		return slab_class(entry_size(e));
+	return e->flags & ENTRY_SLAB ? slab_room(e) : mem_size(e);
 }
 
 void entry_free_shell(struct entry *e)
 {
-	if (e->flags & ENTRY_RAW)
+	if (e->flags & ENTRY_SLAB)
+		slab_free(e);
+	else if (e->flags & ENTRY_RAW)
 		mem_free(e);
 	else
 		mem_free_sized(e, mem_class_(entry_size(e)));

@@ -27,6 +27,7 @@ enum entry_flags {
 	ENTRY_RAW = 4,      /* string answers `raw` though it may be short (APPEND, SETRANGE, ...) */
 	ENTRY_PARITY = 8,   /* snapshot: equal to the table's parity when walked or new */
 	ENTRY_BLOB = 16,    /* payload is a counted blob */
+	ENTRY_SLAB = 32,    /* allocated from a slab */
 };
 
 /* String encodings; aggregates define theirs in types/. Names as OBJECT ENCODING answers: entry_encoding_name(). */

@@ -1,12 +1,14 @@
 /*
  * entry_build: making, measuring and freeing entries. Internal to the store.
  *
- * An entry's allocation is exactly mem_class(entry_size()) bytes, unless ENTRY_RAW says that it was grown for a string
- * and may have more room. Threads: the holder of the shard's lock, or the owner of a detached entry.
+ * An entry's allocation is exactly slab_class(entry_size()) bytes, unless ENTRY_RAW says that it was grown for a string
+ * and may have more room. ENTRY_SLAB says where it came from. Threads: the holder of the shard's lock, or the owner of a
+ * detached entry.
  */
 #ifndef STORE_ENTRY_BUILD_H
 #define STORE_ENTRY_BUILD_H
 
+#include "store/slab.h"
 #include "store/types.h"
 
 #define LFU_INIT 5
@@ -19,6 +21,7 @@ struct blob {
 
 /* What to build. */
 struct entry_plan {
+	struct slab_arena *arena;
 	const char *key;
 	size_t key_len;
 	int64_t expire_ms;   /* STORE_NO_EXPIRY: none */

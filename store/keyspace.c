@@ -3,7 +3,6 @@
 
 #include "store/entry_build.h"
 #include "store/memory.h"
-#include "store/memory_class.h"
 #include "store/shard.h"
 
 /* Freeing more allocations than that at once would be felt by others. */
@@ -173,8 +172,8 @@ bool store_exists(struct store_op *op, const struct store_key *key)
 static struct entry *aggregate_entry(struct store_op *op, const struct store_key *key, enum store_type_id type,
                                      unsigned encoding, void *value, int64_t expire_ms)
 {
-	struct entry_plan plan = { .key = key->ptr, .key_len = key->len, .expire_ms = expire_ms,
-		                   .kind = (uint8_t)(type | encoding << 4) };
+	struct entry_plan plan = { .arena = arena_of(op->store, key->hash), .key = key->ptr, .key_len = key->len,
+		                   .expire_ms = expire_ms, .kind = (uint8_t)(type | encoding << 4) };
 	struct entry *e = entry_new(&plan);
 	if (e) {
 		entry_put_payload(e, value);
@@ -226,9 +225,10 @@ bool store_delete(struct store_op *op, const struct store_key *key, bool lazy)
 }
 
 /* A second entry for the same value: string bytes are copied, a blob or an aggregate is shared until one of them goes. */
-static struct entry *rebuild(const struct entry *e, const char *key, size_t key_len, int64_t expire_ms)
+static struct entry *rebuild(struct slab_arena *arena, const struct entry *e, const char *key, size_t key_len,
+                             int64_t expire_ms)
 {
-	struct entry_plan plan = { .key = key, .key_len = key_len, .expire_ms = expire_ms, .kind = e->kind,
+	struct entry_plan plan = { .arena = arena, .key = key, .key_len = key_len, .expire_ms = expire_ms, .kind = e->kind,
 		                   .flags = e->flags & (ENTRY_EMBEDDED | ENTRY_RAW | ENTRY_BLOB), .val_len = e->val_len };
 	struct entry *n = entry_new(&plan);
 	if (!n)
@@ -247,7 +247,7 @@ static bool expiry_in_place(struct entry *e, int64_t expire_ms)
 	bool had = entry_has_expiry(e), wants = expire_ms != STORE_NO_EXPIRY;
 	size_t size = entry_size(e), room = entry_room(e);
 	size_t new_size = size - (had ? 8 : 0) + (wants ? 8 : 0);
-	if (new_size > room || (!(e->flags & ENTRY_RAW) && mem_class_(new_size) != room))
+	if (new_size > room || (!(e->flags & ENTRY_RAW) && slab_class(new_size) != room))
 		return false;
 	char *v = entry_var_(e);
 	if (wants && !had)
@@ -274,7 +274,7 @@ struct entry *store_set_expiry(struct store_op *op, const struct store_key *key,
 		return NULL;
 	keyspace_before_write(s, t, key, e);
 	if (!expiry_in_place(e, expire_ms)) {
-		struct entry *n = rebuild(e, entry_key(e), entry_key_len(e), expire_ms);
+		struct entry *n = rebuild(arena_of(s, key->hash), e, entry_key(e), entry_key_len(e), expire_ms);
 		if (!n)
 			return NULL;
 		keyspace_swap_entry(s, sh, t, &at, e, n);
@@ -294,7 +294,7 @@ int store_copy(struct store_op *op, const struct store_key *from, const struct e
                const struct store_key *to)
 {
 	(void)from;
-	struct entry *n = rebuild(e, to->ptr, to->len, entry_expiry(e));
+	struct entry *n = rebuild(arena_of(op->store, to->hash), e, to->ptr, to->len, entry_expiry(e));
 	if (!n)
 		return -ENOMEM;
 	if (n->flags & ENTRY_BLOB) {
@@ -322,7 +322,7 @@ int store_move(struct store_op *op, const struct store_key *from, struct entry *
 	struct store *s = op->store;
 	struct shard *sh = shard_of(s, from->hash);
 	struct table *t = shard_table(sh, op->db);
-	struct entry *n = rebuild(e, to->ptr, to->len, entry_expiry(e));
+	struct entry *n = rebuild(arena_of(op->store, to->hash), e, to->ptr, to->len, entry_expiry(e));
 	if (!n)
 		return -ENOMEM;
 	keyspace_before_write(s, t, from, e);

@@ -34,26 +34,38 @@ static void sleep_while(uint32_t *word, uint32_t value)
 #endif
 }
 
-void shard_wake(struct shard *sh)
+bool lock_spin(uint32_t *word)
+{
+	for (int i = 0; i < SPINS; i++) {
+		cpu_relax();
+		if (__atomic_load_n(word, __ATOMIC_RELAXED) == 0 && lock_try(word))
+			return true;
+	}
+	return false;
+}
+
+void lock_sleep(uint32_t *word)
+{
+	while (__atomic_exchange_n(word, 2, __ATOMIC_ACQUIRE) != 0)
+		sleep_while(word, 2);
+}
+
+void lock_wake(uint32_t *word)
 {
 #ifdef __linux__
-	syscall(SYS_futex, &sh->lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 #else
-	(void)sh;
+	(void)word;
 #endif
 }
 
 void shard_lock_slow(struct store *s, struct shard *sh)
 {
-	for (int i = 0; i < SPINS; i++) {
-		cpu_relax();
-		if (__atomic_load_n(&sh->lock, __ATOMIC_RELAXED) == 0 && shard_trylock(s, sh))
-			return;
-	}
+	if (lock_spin(&sh->lock))
+		return;
 	if (s->hooks.wait_out)
 		s->hooks.wait_out(s->hooks_ctx);
-	while (__atomic_exchange_n(&sh->lock, 2, __ATOMIC_ACQUIRE) != 0)
-		sleep_while(&sh->lock, 2);
+	lock_sleep(&sh->lock);
 	if (s->hooks.wait_in)
 		s->hooks.wait_in(s->hooks_ctx);
 }

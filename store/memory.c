@@ -71,6 +71,16 @@ static inline bool fails(void)
 	return __builtin_expect(mine.fail_after != 0, 0) && --mine.fail_after == 0;
 }
 
+void mem_count(int64_t bytes)
+{
+	count(bytes);
+}
+
+bool mem_fails(void)
+{
+	return fails();
+}
+
 void mem_fail_after(uint64_t n)
 {
 	mine.fail_after = n;
@@ -100,6 +110,18 @@ void *mem_alloc_aligned(size_t n)
 		return NULL;
 	count(counted(p, n));
 	return p;
+}
+
+void *mem_block_new(size_t n)
+{
+	void *p = NULL;
+	return posix_memalign(&p, n, n) == 0 ? p : NULL;
+}
+
+void mem_block_free(void *p, size_t n)
+{
+	(void)n;
+	free(p);
 }
 
 void *mem_calloc(size_t n)
@@ -162,6 +184,17 @@ void *mem_alloc_aligned(size_t n)
 	if (p)
 		count((int64_t)sallocx(p, 0));
 	return p;
+}
+
+void *mem_block_new(size_t n)
+{
+	return mallocx(n, MALLOCX_ALIGN(n) | MALLOCX_TCACHE_NONE);
+}
+
+void mem_block_free(void *p, size_t n)
+{
+	if (p)
+		sdallocx(p, n, MALLOCX_ALIGN(n) | MALLOCX_TCACHE_NONE);
 }
 
 void *mem_calloc(size_t n)

@@ -11,12 +11,14 @@
 #define STORE_SHARD_H
 
 #include "store/hash.h"
+#include "store/lock.h"
+#include "store/slab.h"
 #include "store/table.h"
 
 struct reaper;
 
 struct shard {
-	uint32_t lock;       /* 0 free, 1 held, 2 held and somebody may be asleep */
+	uint32_t lock;       /* see lock.h */
 	struct table **more; /* databases 1 and up, or NULL */
 	struct table first;  /* database 0 */
 	uint64_t expired;    /* keys removed by expiry */
@@ -34,6 +36,8 @@ struct store {
 	unsigned filled_words;
 	struct store_snapshot *snapshot;
 	struct reaper *reaper;
+	struct slab_arena *arenas;
+	unsigned arena_mask;
 	struct store_hooks hooks;
 	void *hooks_ctx;
 	/* Written by every tick; a line of their own. */
@@ -44,6 +48,12 @@ struct store {
 static inline struct shard *shard_of(const struct store *s, uint64_t hash)
 {
 	return &s->shard[hash >> 52 >> s->shard_shift];
+}
+
+/* Where the entries of a key's shard are allocated. */
+static inline struct slab_arena *arena_of(const struct store *s, uint64_t hash)
+{
+	return slab_arena_at(s->arenas, (unsigned)(hash >> 52 >> s->shard_shift) & s->arena_mask);
 }
 
 /* The table of a database, or NULL if it was never used. */
@@ -62,13 +72,10 @@ int64_t shard_clock_us(const struct store *s);
 
 /* Locks of a shard. shard_trylock() never sleeps. */
 void shard_lock_slow(struct store *s, struct shard *sh);
-void shard_wake(struct shard *sh);
 
 static inline bool shard_trylock(struct store *s, struct shard *sh)
 {
-	uint32_t zero = 0;
-	return s->single ||
-	       __atomic_compare_exchange_n(&sh->lock, &zero, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	return s->single || lock_try(&sh->lock);
 }
 
 static inline void shard_lock(struct store *s, struct shard *sh)
@@ -79,8 +86,8 @@ static inline void shard_lock(struct store *s, struct shard *sh)
 
 static inline void shard_unlock(struct store *s, struct shard *sh)
 {
-	if (!s->single && __builtin_expect(__atomic_exchange_n(&sh->lock, 0, __ATOMIC_RELEASE) == 2, 0))
-		shard_wake(sh);
+	if (!s->single)
+		lock_drop(&sh->lock);
 }
 
 /* Locking for one operation, skipped where it runs alone. */

@@ -1,7 +1,5 @@
 /* Strings: embedded in the entry, an integer in it, or a counted blob from STORE_BLOB_MIN bytes on. */
 #include "store/entry_build.h"
-#include "store/memory.h"
-#include "store/memory_class.h"
 #include "store/number.h"
 #include "store/shard.h"
 
@@ -29,13 +27,20 @@ static inline void write_payload(struct entry *e, struct payload p)
 	}
 }
 
+static inline struct entry_plan plan_for(const struct store_op *op, const struct store_key *key, int64_t expire_ms,
+                                         enum string_encoding encoding, unsigned flags)
+{
+	return (struct entry_plan){ .arena = arena_of(op->store, key->hash), .key = key->ptr, .key_len = key->len,
+		                    .expire_ms = expire_ms, .kind = string_kind(encoding), .flags = (uint8_t)flags };
+}
+
 /* Overwrite a string entry of the same layout whose allocation is what the new bytes would get anyway. */
 static inline bool overwrite(struct entry *e, const struct entry_plan *plan, struct payload p)
 {
 	const unsigned layout = ENTRY_EXPIRY | ENTRY_EMBEDDED | ENTRY_BLOB;
 	unsigned wanted = plan->flags | (plan->expire_ms != STORE_NO_EXPIRY ? ENTRY_EXPIRY : 0);
 	if (entry_type(e) != STORE_STRING || (e->flags & layout) != wanted || wanted & ENTRY_BLOB ||
-	    entry_room(e) != mem_class_(entry_plan_size(plan)))
+	    entry_room(e) != slab_class(entry_plan_size(plan)))
 		return false;
 	e->kind = plan->kind;
 	e->flags &= (uint8_t)~ENTRY_RAW;
@@ -101,8 +106,7 @@ static struct entry *set_blob(struct store_op *op, const struct store_key *key, 
 	if (!b)
 		return NULL;
 	memcpy(b->bytes, val, len);
-	struct entry_plan plan = { .key = key->ptr, .key_len = key->len, .expire_ms = expire_ms,
-		                   .kind = string_kind(STRING_RAW), .flags = ENTRY_BLOB };
+	struct entry_plan plan = plan_for(op, key, expire_ms, STRING_RAW, ENTRY_BLOB);
 	struct entry *e = place(op, key, &plan, (struct payload){ &b, 8 });
 	if (!e)
 		blob_unref(b);
@@ -117,16 +121,15 @@ struct entry *store_set_string(struct store_op *op, const struct store_key *key,
 		return store_set_int(op, key, n, expire_ms);
 	if (len >= STORE_BLOB_MIN)
 		return set_blob(op, key, val, len, expire_ms);
-	struct entry_plan plan = { .key = key->ptr, .key_len = key->len, .expire_ms = expire_ms, .val_len = len,
-		                   .kind = string_kind(len <= EMBSTR_MAX ? STRING_EMBSTR : STRING_RAW),
-		                   .flags = ENTRY_EMBEDDED };
+	enum string_encoding encoding = len <= EMBSTR_MAX ? STRING_EMBSTR : STRING_RAW;
+	struct entry_plan plan = plan_for(op, key, expire_ms, encoding, ENTRY_EMBEDDED);
+	plan.val_len = len;
 	return place(op, key, &plan, (struct payload){ val, len });
 }
 
 struct entry *store_set_int(struct store_op *op, const struct store_key *key, int64_t val, int64_t expire_ms)
 {
-	struct entry_plan plan = { .key = key->ptr, .key_len = key->len, .expire_ms = expire_ms,
-		                   .kind = string_kind(STRING_INT) };
+	struct entry_plan plan = plan_for(op, key, expire_ms, STRING_INT, 0);
 	return place(op, key, &plan, (struct payload){ &val, 8 });
 }
 
@@ -157,12 +160,11 @@ static struct entry *rebuild_raw(struct store_op *op, const struct store_key *ke
 {
 	size_t keep = old_len < len ? old_len : len;
 	struct blob *b = NULL;
-	struct entry_plan plan = { .key = key->ptr, .key_len = key->len, .kind = string_kind(STRING_RAW),
-		                   .flags = ENTRY_BLOB, .expire_ms = e ? entry_expiry(e) : STORE_NO_EXPIRY };
+	struct entry_plan plan = plan_for(op, key, e ? entry_expiry(e) : STORE_NO_EXPIRY, STRING_RAW, ENTRY_BLOB);
 	if (len < STORE_BLOB_MIN) {
 		plan.flags = ENTRY_EMBEDDED | ENTRY_RAW;
 		plan.val_len = len;
-		plan.room = mem_class_(entry_plan_size(&plan) + (e && len > old_len ? len : 0));
+		plan.room = slab_class(entry_plan_size(&plan) + (e && len > old_len ? len : 0));
 	} else if (!(b = blob_new(len, e && len > old_len ? grown_room(len) : len))) {
 		return NULL;
 	}
