@@ -61,7 +61,7 @@ SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 # Sanitizers are slow: the time limits of unit tests grow.
 SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
 
-.PHONY: all help run test unit commands diff readme lint format fuzz fuzz-bins bench bench-net cover install uninstall shared clean
+.PHONY: all help run test unit commands diff readme lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
 .SECONDARY:
 all: $(B)/shoal-server ## build the server
 
@@ -154,6 +154,13 @@ $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(OUR_LIBS)
 bench: ## side by side with redis-server; rewrites bench/README.md
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)bench/run.sh
+
+EXAMPLES := $(patsubst net/examples/%.c,$(B)/examples/%,$(wildcard net/examples/*.c))
+examples: $(EXAMPLES) ## the programs of net/examples
+$(B)/examples/%: $(B)/obj/net/examples/%.o $(B)/libshoalnet.a
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -pthread
+$(B)/tests/test_net_examples: | $(EXAMPLES)
 
 # Echo servers on libshoalnet, bare epoll, libuv and libevent, and the load that drives them.
 BENCH_NET := $(addprefix $(B)/bench/net/,load echo_shoal echo_epoll echo_uv echo_event)

@@ -1,0 +1,155 @@
+/* The programs of net/examples do what they say, and the README shows one of them as it is. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <libgen.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/lib/net_fixture.h"
+
+static char folder[400];
+
+/* Start an example; its pid and the port of the address that it prints first. */
+static pid_t start(const char *name, const char *a, const char *b, int *port)
+{
+	char path[512], line[128];
+	int out[2];
+	snprintf(path, sizeof path, "%s/../examples/%s", folder, name);
+	ck_assert_int_eq(pipe(out), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		dup2(out[1], 1);
+		close(out[0]);
+		execl(path, name, a, b, (char *)NULL);
+		_exit(127);
+	}
+	close(out[1]);
+	FILE *f = fdopen(out[0], "r");
+	ck_assert_msg(fgets(line, sizeof line, f) != NULL, "%s does not start", path);
+	fclose(f);
+	*port = (int)strtol(strrchr(line, ':') + 1, NULL, 10);
+	return pid;
+}
+
+static void stop(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+START_TEST(echo_echoes)
+{
+	int port;
+	char back[5];
+	pid_t pid = start("echo", "tcp4://127.0.0.1:0", NULL, &port);
+	int fd = fix_connect(port);
+	fix_send(fd, "hello", 5);
+	fix_recv(fd, back, 5);
+	ck_assert_mem_eq(back, "hello", 5);
+	close(fd);
+	stop(pid);
+	pid = start("echo", "udp4://127.0.0.1:0", NULL, &port);
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+		                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	ck_assert_int_eq(sendto(fd, "hello", 5, 0, (struct sockaddr *)&a, sizeof a), 5);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	ck_assert_int_eq(poll(&p, 1, 20000), 1);
+	ck_assert_int_eq(recv(fd, back, 5, 0), 5);
+	close(fd);
+	stop(pid);
+}
+END_TEST
+
+START_TEST(push_pushes)
+{
+	int port;
+	char line[64];
+	pid_t pid = start("push", "tcp4://127.0.0.1:0", NULL, &port);
+	int a = fix_connect(port), b = fix_connect(port);
+	fix_recv(a, line, 20);
+	fix_recv(b, line, 20);
+	ck_assert_ptr_nonnull(memchr(line, '\n', 20));
+	close(a);
+	close(b);
+	stop(pid);
+}
+END_TEST
+
+START_TEST(the_proxy_passes_on_and_bounds_its_memory)
+{
+	int port, through;
+	char url[64], buf[5];
+	static char big[1 << 20];
+	pid_t echo = start("echo", "tcp4://127.0.0.1:0", NULL, &port);
+	snprintf(url, sizeof url, "tcp4://127.0.0.1:%d", port);
+	pid_t proxy = start("proxy", "tcp4://127.0.0.1:0", url, &through);
+	int fd = fix_connect(through);
+	fix_send(fd, "hello", 5);
+	fix_recv(fd, buf, 5);
+	ck_assert_mem_eq(buf, "hello", 5);
+	size_t sent = 0;
+	while (sent < (256u << 20)) { /* nobody reads: the kernel's buffers and the watermarks, no more */
+		struct pollfd p = { .fd = fd, .events = POLLOUT };
+		if (poll(&p, 1, 500) == 0)
+			break;
+		ssize_t n = send(fd, big, sizeof big, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ck_assert_int_gt(n, 0);
+		sent += (size_t)n;
+	}
+	ck_assert_uint_lt(sent, 64u << 20);
+	for (size_t back = 0; back < sent;) {
+		ssize_t n = recv(fd, big, sizeof big, 0);
+		ck_assert_int_gt(n, 0);
+		back += (size_t)n;
+	}
+	stop(echo);
+	fix_ended(fd); /* the end comes through, as FIN or reset */
+	close(fd);
+	stop(proxy);
+}
+END_TEST
+
+static char *read_all(const char *path)
+{
+	char *text = calloc(1, 1 << 20);
+	FILE *f = fopen(path, "r");
+	ck_assert_msg(f && fread(text, 1, (1 << 20) - 1, f) > 0, "%s", path);
+	fclose(f);
+	return text;
+}
+
+START_TEST(the_readme_shows_the_example)
+{
+	char *readme = read_all("net/README.md"), *code = read_all("net/examples/echo.c");
+	ck_assert_ptr_nonnull(strstr(readme, strstr(code, "static enum net_action on_data")));
+	free(readme);
+	free(code);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	snprintf(folder, sizeof folder, "%s", dirname(argv[0]));
+	Suite *s = suite_create("net_examples");
+	TCase *t = tcase_create("net_examples");
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, echo_echoes);
+	tcase_add_test(t, push_pushes);
+	tcase_add_test(t, the_proxy_passes_on_and_bounds_its_memory);
+	tcase_add_test(t, the_readme_shows_the_example);
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
