@@ -80,9 +80,10 @@ static int wait(struct net_loop *l, struct poll_event *ev, int max)
 	int n = l->backend->wait(l->poller, ev, max, ms);
 	l->woke_ns = clock_ns();
 	atomic_exchange_explicit(&l->awake, AWAKE, memory_order_acquire); /* what a poke announced is seen from here on */
-	l->now_ms = l->woke_ns / 1000000;
 	if (e->after_wait)
 		e->after_wait(l);
+	/* Only now: until after_wait() has returned a user may let another thread look at this loop. */
+	l->now_ms = l->woke_ns / 1000000;
 	return n;
 }
 

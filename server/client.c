@@ -9,6 +9,7 @@
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
+#include "server/pubsub.h"
 #include "server/server.h"
 #include "server/txn.h"
 #include "server/worker.h"
@@ -68,6 +69,7 @@ void client_free(struct client *c)
 	if (!(c->flags & CLIENT_INTERNAL))
 		atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 	txn_discard(c);
+	pubsub_leave(c);
 	free_extra(c);
 	free(c);
 }
@@ -82,6 +84,7 @@ struct client_extra *client_extra(struct client *c)
 void client_reset(struct client *c)
 {
 	txn_discard(c);
+	pubsub_leave(c);
 	c->flags &= ~(uint32_t)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT | CLIENT_NO_EVICT |
 	                        CLIENT_NO_TOUCH | CLIENT_AUTHENTICATED);
 	if (!*config()->requirepass)
@@ -201,7 +204,7 @@ size_t client_out_memory(const struct client *c)
 size_t client_memory(const struct client *c)
 {
 	size_t n = sizeof *c + client_in_memory(c) + client_out_memory(c);
-	n += txn_memory(c);
+	n += txn_memory(c) + pubsub_memory(c);
 	if (c->extra)
 		n += sizeof *c->extra;
 	return n;

@@ -230,6 +230,18 @@ static bool pauses(const struct call *c)
 	return !writes_only || (flags & (CMD_WRITE | CMD_MAY_REPLICATE));
 }
 
+/* With RESP2 a subscriber's replies could not be told from messages. */
+static bool may_run_subscribed(const struct call *c)
+{
+	static const char *const names[] = { "ping", "quit", "reset", "subscribe", "unsubscribe", "psubscribe",
+		                             "punsubscribe", "ssubscribe", "sunsubscribe" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		if (!strcmp(c->cmd->full_name, names[i]))
+			return true;
+	}
+	return false;
+}
+
 /* false: a reply was written (or, with *hold, the command waits). */
 static bool checks(struct call *c, bool *hold)
 {
@@ -246,6 +258,13 @@ static bool checks(struct call *c, bool *hold)
 		return false;
 	if (__builtin_expect(!(cl->flags & CLIENT_AUTHENTICATED), 0) && !(c->cmd->flags & CMD_NO_AUTH)) {
 		reply_error(c->reply, "NOAUTH Authentication required.");
+		return false;
+	}
+	if (__builtin_expect(cl->flags & CLIENT_PUBSUB, 0) && cl->resp == 2 && !may_run_subscribed(c)) {
+		reply_errorf(c->reply,
+		             "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
+		             "this context",
+		             c->cmd->full_name);
 		return false;
 	}
 	if (__builtin_expect(dispatch_paused, 0) && pauses(c)) {

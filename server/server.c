@@ -21,7 +21,9 @@
 #include "server/journal/journal.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/notify.h"
 #include "server/process.h"
+#include "server/pubsub.h"
 #include "server/replay.h"
 #include "server/touch.h"
 #include "server/txn.h"
@@ -279,6 +281,8 @@ static int start(const struct config *cfg)
 	err = err ? err : worker_init(server.loops);
 	err = err ? err : open_store(cfg);
 	err = err ? err : txn_init(server.store);
+	err = err ? err : pubsub_init(server.loops);
+	notify_init();
 	server.journal = journal_new(JOURNAL_DESCRIPTORS);
 	if (!err && !server.journal)
 		err = -ENOMEM;
@@ -302,6 +306,7 @@ static void take_down(void)
 	if (server.store)
 		store_close(server.store);
 	txn_free();
+	pubsub_free();
 	worker_free();
 	exec_free();
 }

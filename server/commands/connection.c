@@ -12,9 +12,13 @@
 
 static void ping(struct call *c)
 {
-	if (c->argc > 2)
+	if (c->argc > 2) {
 		call_wrong_arity(c);
-	else if (c->argc == 2)
+	} else if ((c->client->flags & CLIENT_PUBSUB) && c->client->resp == 2) {
+		reply_array(c->reply, 2); /* among messages, an answer looks like one */
+		reply_cstr(c->reply, "pong");
+		reply_bulk(c->reply, c->argc == 2 ? c->argv[1].ptr : "", c->argc == 2 ? c->argv[1].len : 0);
+	} else if (c->argc == 2)
 		reply_bulk(c->reply, c->argv[1].ptr, c->argv[1].len);
 	else
 		reply_status(c->reply, "PONG");

@@ -17,6 +17,7 @@ struct command *const command_groups[] = {
 	expire_commands,
 	object_commands,
 	transaction_commands,
+	pubsub_commands,
 	command_commands,
 	connection_commands,
 	client_commands,

@@ -25,6 +25,7 @@ extern struct command zset_pop_commands[];
 extern struct command zset_algebra_commands[];
 
 extern struct command transaction_commands[];
+extern struct command pubsub_commands[];
 extern struct command command_commands[];
 extern struct command connection_commands[];
 extern struct command client_commands[];

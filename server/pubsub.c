@@ -1,0 +1,423 @@
+/* pubsub: see pubsub.h. */
+#include "server/pubsub.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "net/net.h"
+#include "server/client.h"
+#include "server/config.h"
+#include "server/server.h"
+#include "server/worker.h"
+#include "store/glob.h"
+
+#define STRIPES 256
+#define STRIPE_HEADS 64
+
+/* One subscription of one client. */
+struct sub {
+	struct sub *next, **prev;       /* among its loop's subscribers of the topic */
+	struct sub *next_of, **prev_of; /* among its client's subscriptions of the kind */
+	struct topic *topic;
+	struct client *client;
+	uint64_t since; /* messages of the topic before this subscription */
+};
+
+struct topic {
+	struct topic *next, **prev; /* in its stripe's chain, or among the patterns */
+	enum pubsub_kind kind;
+	uint64_t messages;
+	unsigned total;
+	size_t len;
+	char *name;
+	struct {
+		struct sub *first;
+		unsigned n;
+	} loop[];
+};
+
+struct pubsub {
+	struct sub *first[PUBSUB_KINDS];
+	unsigned n[PUBSUB_KINDS];
+};
+
+struct stripe {
+	_Alignas(64) pthread_mutex_t lock;
+	struct topic *head[STRIPE_HEADS];
+};
+
+/* A message on its way to one loop. pattern_len < 0: to the channel's own subscribers. */
+struct delivery {
+	struct net_msg msg;
+	enum pubsub_kind kind;
+	uint64_t number;
+	size_t topic_len, name_len, text_len; /* topic: the pattern, or again the channel's name */
+	char bytes[];
+};
+
+static struct {
+	unsigned loops;
+	struct stripe *stripes;
+	pthread_mutex_t patterns_lock;
+	struct topic *patterns;
+	_Atomic uint64_t topics[PUBSUB_KINDS];
+} hub = { .patterns_lock = PTHREAD_MUTEX_INITIALIZER };
+
+int pubsub_init(unsigned loops)
+{
+	hub.loops = loops;
+	hub.stripes = aligned_alloc(64, STRIPES * sizeof *hub.stripes);
+	if (!hub.stripes)
+		return -ENOMEM;
+	memset(hub.stripes, 0, STRIPES * sizeof *hub.stripes);
+	for (unsigned i = 0; i < STRIPES; i++)
+		pthread_mutex_init(&hub.stripes[i].lock, NULL);
+	return 0;
+}
+
+void pubsub_free(void)
+{
+	for (unsigned i = 0; hub.stripes && i < STRIPES; i++)
+		pthread_mutex_destroy(&hub.stripes[i].lock);
+	free(hub.stripes);
+	hub.stripes = NULL;
+}
+
+/* ------------------------------------------------------------------ topics */
+
+static uint64_t hash_name(enum pubsub_kind kind, const void *name, size_t len)
+{
+	return store_key(server_store(), name, len).hash ^ (uint64_t)kind << 43;
+}
+
+static struct stripe *stripe_of(uint64_t hash)
+{
+	return &hub.stripes[hash >> 56];
+}
+
+/* Where topics of this kind and name hang, with the lock that guards them taken. */
+static struct topic **lock_chain(enum pubsub_kind kind, const void *name, size_t len, pthread_mutex_t **lock)
+{
+	uint64_t hash = hash_name(kind, name, len);
+	struct stripe *s = stripe_of(hash);
+	*lock = kind == PUBSUB_PATTERN ? &hub.patterns_lock : &s->lock;
+	pthread_mutex_lock(*lock);
+	return kind == PUBSUB_PATTERN ? &hub.patterns : &s->head[hash % STRIPE_HEADS];
+}
+
+static struct topic *find(struct topic *t, enum pubsub_kind kind, const void *name, size_t len)
+{
+	while (t && !(t->kind == kind && t->len == len && memcmp(t->name, name, len) == 0))
+		t = t->next;
+	return t;
+}
+
+static struct topic *topic_new(struct topic **chain, enum pubsub_kind kind, const void *name, size_t len)
+{
+	size_t head = sizeof(struct topic) + hub.loops * sizeof(((struct topic *)0)->loop[0]);
+	struct topic *t = calloc(1, head + len);
+	if (!t)
+		return NULL;
+	t->kind = kind;
+	t->len = len;
+	t->name = (char *)t + head;
+	memcpy(t->name, name, len);
+	while (kind == PUBSUB_PATTERN && *chain) /* patterns are served in the order of their first subscription */
+		chain = &(*chain)->next;
+	t->next = *chain;
+	t->prev = chain;
+	if (t->next)
+		t->next->prev = &t->next;
+	*chain = t;
+	atomic_fetch_add(&hub.topics[kind], 1);
+	return t;
+}
+
+static void topic_free(struct topic *t)
+{
+	*t->prev = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	atomic_fetch_sub(&hub.topics[t->kind], 1);
+	free(t);
+}
+
+/* ------------------------------------------------------------------ subscriptions */
+
+static struct sub *sub_of(const struct client *c, const struct topic *t)
+{
+	const struct pubsub *p = c->pubsub;
+	struct sub *s;
+	if (t->loop[c->loop].n < p->n[t->kind]) {
+		for (s = t->loop[c->loop].first; s && s->client != c; s = s->next)
+			;
+	} else {
+		for (s = p->first[t->kind]; s && s->topic != t; s = s->next_of)
+			;
+	}
+	return s;
+}
+
+static void link_sub(struct client *c, struct topic *t, struct sub *s)
+{
+	struct pubsub *p = c->pubsub;
+	*s = (struct sub){ .topic = t, .client = c, .since = t->messages };
+	s->prev = &t->loop[c->loop].first;
+	s->next = *s->prev;
+	if (s->next)
+		s->next->prev = &s->next;
+	*s->prev = s;
+	s->prev_of = &p->first[t->kind];
+	s->next_of = *s->prev_of;
+	if (s->next_of)
+		s->next_of->prev_of = &s->next_of;
+	*s->prev_of = s;
+	t->loop[c->loop].n++;
+	t->total++;
+	p->n[t->kind]++;
+}
+
+/* The topic's lock is held; the topic may go with its last subscriber. */
+static void unlink_sub(struct sub *s)
+{
+	struct topic *t = s->topic;
+	struct client *c = s->client;
+	*s->prev = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	*s->prev_of = s->next_of;
+	if (s->next_of)
+		s->next_of->prev_of = s->prev_of;
+	c->pubsub->n[t->kind]--;
+	t->loop[c->loop].n--;
+	if (--t->total == 0)
+		topic_free(t);
+	free(s);
+}
+
+static void update_flag(struct client *c)
+{
+	const unsigned *n = c->pubsub->n;
+	if (n[PUBSUB_CHANNEL] + n[PUBSUB_PATTERN] + n[PUBSUB_SHARD])
+		c->flags |= CLIENT_PUBSUB;
+	else
+		c->flags &= ~(uint32_t)CLIENT_PUBSUB;
+}
+
+int pubsub_subscribe(struct client *c, enum pubsub_kind kind, const void *name, size_t len)
+{
+	if (!c->pubsub && !(c->pubsub = calloc(1, sizeof *c->pubsub)))
+		return -ENOMEM;
+	struct sub *s = malloc(sizeof *s);
+	if (!s)
+		return -ENOMEM;
+	pthread_mutex_t *lock;
+	struct topic **chain = lock_chain(kind, name, len, &lock), *t = find(*chain, kind, name, len);
+	int r = -ENOMEM;
+	if (t && sub_of(c, t)) {
+		r = 0;
+	} else if (t || (t = topic_new(chain, kind, name, len))) {
+		link_sub(c, t, s);
+		r = 1;
+	}
+	pthread_mutex_unlock(lock);
+	if (r != 1)
+		free(s);
+	update_flag(c);
+	return r;
+}
+
+int pubsub_unsubscribe(struct client *c, enum pubsub_kind kind, const void *name, size_t len)
+{
+	if (!c->pubsub || !c->pubsub->n[kind])
+		return 0;
+	pthread_mutex_t *lock;
+	struct topic **chain = lock_chain(kind, name, len, &lock), *t = find(*chain, kind, name, len);
+	struct sub *s = t ? sub_of(c, t) : NULL;
+	if (s)
+		unlink_sub(s);
+	pthread_mutex_unlock(lock);
+	update_flag(c);
+	return s != NULL;
+}
+
+void pubsub_leave(struct client *c)
+{
+	struct pubsub *p = c->pubsub;
+	for (int kind = 0; p && kind < PUBSUB_KINDS; kind++) {
+		while (p->first[kind]) {
+			const struct topic *t = p->first[kind]->topic;
+			pubsub_unsubscribe(c, (enum pubsub_kind)kind, t->name, t->len);
+		}
+	}
+	free(p);
+	c->pubsub = NULL;
+	c->flags &= ~(uint32_t)CLIENT_PUBSUB;
+}
+
+void pubsub_each_of(struct client *c, enum pubsub_kind kind, void (*each)(void *ctx, const void *name, size_t len),
+                    void *ctx)
+{
+	struct sub *s = c->pubsub ? c->pubsub->first[kind] : NULL, *next;
+	for (; s; s = next) {
+		next = s->next_of;
+		/* The name outlives the topic for the visitor, who may end the subscription. */
+		size_t len = s->topic->len;
+		char *name = malloc(len + 1);
+		if (!name)
+			return;
+		memcpy(name, s->topic->name, len);
+		each(ctx, name, len);
+		free(name);
+	}
+}
+
+unsigned pubsub_count_of(const struct client *c, enum pubsub_kind kind)
+{
+	return c->pubsub ? c->pubsub->n[kind] : 0;
+}
+
+size_t pubsub_memory(const struct client *c)
+{
+	const struct pubsub *p = c->pubsub;
+	return p ? sizeof *p + (p->n[0] + p->n[1] + p->n[2]) * sizeof(struct sub) : 0;
+}
+
+/* ------------------------------------------------------------------ delivering */
+
+/* The message as a subscriber with this protocol gets it. */
+static void encode(const struct delivery *d, int resp, struct reply *r)
+{
+	static const char *const words[] = { "message", "pmessage", "smessage" };
+	const char *name = d->bytes + d->topic_len, *text = name + d->name_len;
+	reply_init_memory(r, resp);
+	reply_push(r, d->kind == PUBSUB_PATTERN ? 4 : 3);
+	reply_cstr(r, words[d->kind]);
+	if (d->kind == PUBSUB_PATTERN)
+		reply_bulk(r, d->bytes, d->topic_len);
+	reply_bulk(r, name, d->name_len);
+	reply_bulk(r, text, d->text_len);
+}
+
+static void send_to(struct client *c, const char *bytes, size_t len)
+{
+	const struct config_output_limit *limit = &config()->output_limit[OUTPUT_PUBSUB];
+	struct stats_loop *stats = worker_current->stats;
+	if (net_write(c->conn, bytes, len))
+		return;
+	size_t pending = net_out_pending(c->conn);
+	if (limit->hard_bytes && pending > limit->hard_bytes) {
+		stats_add(&stats->counter[STAT_OUTPUT_LIMIT_CLOSES], 1);
+		c->flags |= CLIENT_CLOSE_ASAP;
+		net_close_now(c->conn, NET_BY_OVERFLOW);
+	} else if (limit->soft_bytes && pending > limit->soft_bytes) {
+		if (!c->soft_limit_since_ms)
+			c->soft_limit_since_ms = worker_current->mono_ms;
+	}
+}
+
+static void deliver(struct net_loop *l, struct net_msg *m)
+{
+	struct delivery *d = (struct delivery *)m;
+	unsigned loop = (unsigned)net_loop_index(l);
+	pthread_mutex_t *lock;
+	struct topic *t = find(*lock_chain(d->kind, d->bytes, d->topic_len, &lock), d->kind, d->bytes, d->topic_len);
+	/* The list is this loop's own: nobody changes it while it is walked. */
+	struct sub *s = t ? t->loop[loop].first : NULL;
+	pthread_mutex_unlock(lock);
+	struct reply encoded[2] = { 0 };
+	for (; s; s = s->next) {
+		struct reply *r = &encoded[s->client->resp == 3];
+		if (s->since >= d->number || (s->client->flags & (CLIENT_CLOSE_ASAP | CLIENT_REPLY_OFF)))
+			continue;
+		if (!r->mem)
+			encode(d, s->client->resp, r);
+		size_t len;
+		const char *bytes = reply_bytes(r, &len);
+		if (!r->failed)
+			send_to(s->client, bytes, len);
+	}
+	reply_clear(&encoded[0]);
+	reply_clear(&encoded[1]);
+	free(d);
+}
+
+/* One message to each loop with subscribers of t. The topic's lock is held. */
+static void post(struct topic *t, const struct arg *name, const struct arg *text)
+{
+	t->messages++;
+	for (unsigned i = 0; i < hub.loops; i++) {
+		if (!t->loop[i].n)
+			continue;
+		struct delivery *d = malloc(sizeof *d + t->len + name->len + text->len);
+		if (!d)
+			continue;
+		*d = (struct delivery){ .msg = { .run = deliver, .bytes = text->len }, .kind = t->kind, .number = t->messages,
+			                .topic_len = t->len, .name_len = name->len, .text_len = text->len };
+		memcpy(d->bytes, t->name, t->len);
+		memcpy(d->bytes + t->len, name->ptr, name->len);
+		memcpy(d->bytes + t->len + name->len, text->ptr, text->len);
+		net_post(net_server_loop(server_net(), (int)i), &d->msg);
+	}
+}
+
+uint64_t pubsub_publish(enum pubsub_kind kind, const void *name, size_t len, const void *text, size_t text_len)
+{
+	struct arg n = { name, len }, x = { text, text_len };
+	uint64_t receivers = 0;
+	bool patterns = kind == PUBSUB_CHANNEL && atomic_load(&hub.topics[PUBSUB_PATTERN]);
+	if (!patterns && !atomic_load(&hub.topics[kind]))
+		return 0;
+	pthread_mutex_t *lock;
+	net_post_hold();
+	struct topic *t = find(*lock_chain(kind, name, len, &lock), kind, name, len);
+	if (t) {
+		receivers += t->total;
+		post(t, &n, &x);
+	}
+	if (patterns) {
+		pthread_mutex_lock(&hub.patterns_lock);
+		for (t = hub.patterns; t; t = t->next) {
+			if (!glob_match(t->name, t->len, name, len, false))
+				continue;
+			receivers += t->total;
+			post(t, &n, &x);
+		}
+		pthread_mutex_unlock(&hub.patterns_lock);
+	}
+	pthread_mutex_unlock(lock);
+	net_post_release();
+	return receivers;
+}
+
+/* ------------------------------------------------------------------ questions */
+
+void pubsub_each_topic(enum pubsub_kind kind, void (*each)(void *ctx, const void *name, size_t len), void *ctx)
+{
+	for (unsigned i = 0; i < STRIPES; i++) {
+		struct stripe *s = &hub.stripes[i];
+		pthread_mutex_lock(&s->lock);
+		for (unsigned h = 0; h < STRIPE_HEADS; h++) {
+			for (struct topic *t = s->head[h]; t; t = t->next) {
+				if (t->kind == kind)
+					each(ctx, t->name, t->len);
+			}
+		}
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
+uint64_t pubsub_subscribers(enum pubsub_kind kind, const void *name, size_t len)
+{
+	pthread_mutex_t *lock;
+	struct topic *t = find(*lock_chain(kind, name, len, &lock), kind, name, len);
+	uint64_t n = t ? t->total : 0;
+	pthread_mutex_unlock(lock);
+	return n;
+}
+
+uint64_t pubsub_topics(enum pubsub_kind kind)
+{
+	return atomic_load(&hub.topics[kind]);
+}
