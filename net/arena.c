@@ -107,3 +107,19 @@ void conns_drop(struct conns *l, unsigned n)
 		memmove(l->v, l->v + n, (l->n - n) * sizeof *l->v);
 	l->n -= n;
 }
+
+/* Room for cap entries, so that adding cannot fail. Only what is in use is copied: memory not touched costs nothing. */
+bool conns_reserve(struct conns *l, unsigned cap)
+{
+	if (cap <= l->cap)
+		return true;
+	struct net_conn **v = l->mem(NULL, cap * sizeof *v);
+	if (!v)
+		return false;
+	if (l->n)
+		memcpy(v, l->v, l->n * sizeof *v);
+	l->mem(l->v, 0);
+	l->v = v;
+	l->cap = cap;
+	return true;
+}

@@ -83,8 +83,15 @@ static bool grow_slots(struct net_loop *l)
 {
 	mem_fn *mem = l->server->o.realloc;
 	uint32_t n = l->nslots ? l->nslots + l->nslots / 4 : 256;
+	struct conns *lists[] = { &l->touched, &l->writes, &l->wakes, &l->dead, &l->more };
 	if (n > ID_SLOT_MASK + 1u)
 		return false;
+	/* A connection can always be closed: its place in each list is there before it is; two, as lists are added to while
+	 * they are walked. */
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+		if (!conns_reserve(lists[i], 2 * n))
+			return false;
+	}
 	struct net_conn **slots = mem(l->slots, n * sizeof *slots);
 	if (!slots)
 		return false;

@@ -196,6 +196,7 @@ void *arena_alloc(struct arena *a, size_t n);
 void arena_reset(struct arena *a);
 void arena_free(struct arena *a);
 bool conns_add(struct conns *l, struct net_conn *c);
+bool conns_reserve(struct conns *l, unsigned cap);
 void conns_drop(struct conns *l, unsigned n);
 void conns_remove(struct conns *l, const struct net_conn *c);
 
