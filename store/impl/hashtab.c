@@ -528,6 +528,29 @@ void *hashtab_find(const struct hashtab *t, uint64_t hash, const void *key, size
 	return NULL;
 }
 
+void hashtab_find_batch(const struct hashtab *t, size_t n, const struct hashtab_key keys[HASHTAB_BATCH],
+                        uint64_t hashes[HASHTAB_BATCH], void *found[HASHTAB_BATCH])
+{
+	const uint8_t *node[HASHTAB_BATCH];
+	for (size_t i = 0; i < n; i++) {
+		hashes[i] = siphash(secret_key, keys[i].ptr, keys[i].len);
+		node[i] = bucket_at(t, bucket_index(t, hashes[i]));
+		__builtin_prefetch(node[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		unsigned m = match_tags(node[i], tag_of(hashes[i]), entries(node[i], false));
+		/* No match here: only an overflow node can have it. */
+		found[i] = m ? entry_at(node[i], false, (unsigned)__builtin_ctz(m)) : NULL;
+		if (m)
+			__builtin_prefetch((char *)found[i] + t->key_offset);
+	}
+	for (size_t i = 0; i < n; i++) {
+		bool first = found[i] && lenbytes_equal((char *)found[i] + t->key_offset, keys[i].ptr, keys[i].len);
+		if (!first && (found[i] || overflow_kind(node[i], false) != NO_OVERFLOW))
+			found[i] = hashtab_find(t, hashes[i], keys[i].ptr, keys[i].len);
+	}
+}
+
 /* A full last node: make room behind it. A small one becomes big, of a big one the last entry moves on. */
 static int insert_extend(struct hashtab *t, uint8_t *parent, uint8_t *node, bool small, uint8_t tag, const void *elem)
 {

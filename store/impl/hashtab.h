@@ -43,6 +43,14 @@ size_t hashtab_bytes(const struct hashtab *t);
 void hashtab_prefetch(const struct hashtab *t, uint64_t hash);
 /* The element with this key, or NULL. */
 void *hashtab_find(const struct hashtab *t, uint64_t hash, const void *key, size_t len);
+/* As many lookups at once, which wait for memory together: found[i] is the element with keys[i] or NULL, hashes[i] its hash. */
+#define HASHTAB_BATCH 32
+struct hashtab_key {
+	const char *ptr;
+	size_t len;
+};
+void hashtab_find_batch(const struct hashtab *t, size_t n, const struct hashtab_key keys[HASHTAB_BATCH],
+                        uint64_t hashes[HASHTAB_BATCH], void *found[HASHTAB_BATCH]);
 /* Add an element whose key is not there. */
 int hashtab_insert(struct hashtab *t, uint64_t hash, void *elem);
 /* Put another allocation with the same key in the place of an element that is there. */

@@ -2,7 +2,7 @@
 #include "store/impl/intset.h"
 #include "store/types/set.h"
 
-#define AHEAD 16 /* members whose buckets are loaded together */
+#define AHEAD HASHTAB_BATCH /* members that are looked up together */
 
 /* A member of the first set with what looking it up in the others takes, worked out once. */
 struct probe {
@@ -45,37 +45,67 @@ static bool probe_in(struct probe *p, const struct value *v)
 	return p->is_num && intset_find(v->ptr, p->num, NULL);
 }
 
-/* The next members, with what the second set will need on its way. */
-static size_t gather(struct set_iter *it, struct probe probes[AHEAD], const struct value *second)
+/* The next members. Those of a table are on their way before the first is looked at. */
+static size_t next_members(struct set_iter *it, struct value_item items[AHEAD])
 {
-	struct value_item item;
-	size_t n = 0;
-	while (n < AHEAD && set_next(it, &item)) {
-		struct probe *p = &probes[n++];
-		probe_init(p, &item);
-		if (second && second->encoding == ENC_HASHTABLE) {
-			probe_hash(p);
-			hashtab_prefetch(second->ptr, p->hash);
-		}
+	const void *members[AHEAD];
+	size_t n = 0, len;
+	if (it->v->encoding != ENC_HASHTABLE) {
+		while (n < AHEAD && set_next(it, &items[n]))
+			n++;
+		return n;
+	}
+	while (n < AHEAD && (members[n] = hashtab_next(&it->table)))
+		n++;
+	for (size_t i = 0; i < n; i++) {
+		const char *str = lenbytes_get(members[i], &len);
+		items[i] = value_item_of(str, len);
 	}
 	return n;
+}
+
+/* Whether the second set holds each of the members: of a table, looked up together. */
+static void probe_second(struct probe probes[AHEAD], size_t n, const struct value *second, bool there[AHEAD])
+{
+	struct hashtab_key keys[AHEAD];
+	uint64_t hashes[AHEAD];
+	void *found[AHEAD];
+	if (second->encoding != ENC_HASHTABLE) {
+		for (size_t i = 0; i < n; i++)
+			there[i] = probe_in(&probes[i], second);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		keys[i] = (struct hashtab_key){ probes[i].str, probes[i].len };
+	hashtab_find_batch(second->ptr, n, keys, hashes, found);
+	for (size_t i = 0; i < n; i++) {
+		there[i] = found[i];
+		probes[i].hash = hashes[i];
+		probes[i].hashed = true;
+	}
 }
 
 /* Members of the first set that are in all (common) or in none (alone) of the others. */
 static size_t select_members(const struct value *sets, size_t n, bool common, size_t limit, set_visit *visit, void *ctx)
 {
+	struct value_item items[AHEAD];
 	struct probe probes[AHEAD];
+	bool there[AHEAD];
 	struct set_iter it;
 	size_t found = 0, got;
 	set_begin(&it, &sets[0]);
-	while ((got = gather(&it, probes, n > 1 ? &sets[1] : NULL))) {
+	while ((got = next_members(&it, items))) {
+		for (size_t i = 0; n > 1 && i < got; i++)
+			probe_init(&probes[i], &items[i]);
+		if (n > 1)
+			probe_second(probes, got, &sets[1], there);
 		for (size_t i = 0; i < got; i++) {
-			size_t k = 1;
-			while (k < n && probe_in(&probes[i], &sets[k]) == common)
+			size_t k = n > 1 && there[i] == common ? 2 : 1;
+			while (k > 1 && k < n && probe_in(&probes[i], &sets[k]) == common)
 				k++;
 			if (k < n)
 				continue;
-			if (visit && !visit(ctx, &probes[i].item))
+			if (visit && !visit(ctx, &items[i]))
 				return found;
 			if (++found == limit)
 				return found;
