@@ -262,8 +262,8 @@ static bool checks(struct call *c, bool *hold)
 	}
 	if (__builtin_expect(cl->flags & CLIENT_PUBSUB, 0) && cl->resp == 2 && !may_run_subscribed(c)) {
 		reply_errorf(c->reply,
-		             "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
-		             "this context",
+		             "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
+		             "in this context",
 		             c->cmd->full_name);
 		return false;
 	}
