@@ -386,10 +386,13 @@ int command_keys(const struct command *cmd, const struct arg *argv, unsigned arg
 {
 	int err = 0;
 	uint32_t all = 0;
+	bool keyword = false; /* which may come twice, and a spec sees only the first */
 	key_refs_init(out);
-	for (int i = 0; i < COMMAND_SPECS && cmd->keys[i].flags; i++)
+	for (int i = 0; i < COMMAND_SPECS && cmd->keys[i].flags; i++) {
 		all |= cmd->keys[i].flags;
-	if (all & KEY_VARIABLE_FLAGS && cmd->find_keys)
+		keyword = keyword || cmd->keys[i].keyword;
+	}
+	if ((all & KEY_VARIABLE_FLAGS || keyword) && cmd->find_keys)
 		return find_keys(cmd, argv, argc, out);
 	for (int i = 0; err == 0 && i < COMMAND_SPECS && cmd->keys[i].flags; i++)
 		if (!(cmd->keys[i].flags & KEY_NOT_KEY))

@@ -28,5 +28,7 @@ struct command *const command_groups[] = {
 	zset_range_commands,
 	zset_pop_commands,
 	zset_algebra_commands,
+	geo_commands,
+	geo_search_commands,
 	NULL,
 };

@@ -23,6 +23,8 @@ extern struct command zset_commands[];
 extern struct command zset_range_commands[];
 extern struct command zset_pop_commands[];
 extern struct command zset_algebra_commands[];
+extern struct command geo_commands[];
+extern struct command geo_search_commands[];
 
 extern struct command transaction_commands[];
 extern struct command pubsub_commands[];
