@@ -85,7 +85,8 @@ START_TEST(test_table)
 		ck_assert_msg(command_docs_check(c->args, &at) == 0, "%s: arguments are malformed at: %s", c->full_name, at);
 		ck_assert_msg(c->group && c->since && c->summary && *c->summary, "%s: documentation is missing", c->full_name);
 		ck_assert_msg(c->run || c->flags & CMD_CONTAINER, "%s: nothing to run", c->full_name);
-		ck_assert_msg(c->class != EXEC_KEYED || c->keys[0].flags || c->find_keys, "%s: keyed without keys", c->full_name);
+		ck_assert_msg(c->class != EXEC_KEYED || c->keys[0].flags || c->find_keys || c->plan,
+		              "%s: keyed without keys", c->full_name);
 		ck_assert_msg(c->arity != 0, "%s: no arity", c->full_name);
 		for (const char *h = c->history; h && *h; h = strchr(h, '\n') ? strchr(h, '\n') + 1 : "")
 			ck_assert_msg(*h >= '0' && *h <= '9' && strchr(h, ' '), "%s: history: %s", c->full_name, h);
