@@ -89,7 +89,7 @@ static void random_write(struct store_op *op, struct rng *rng, unsigned keys)
 			store_set_expiry(op, &k.key, e, rng_below(rng, 2) ? op->now_ms + 1000000 : op->now_ms - 1);
 		break;
 	case 6:
-		e = store_find(op, &k.key, STORE_WRITE);
+		e = store_find(op, &k.key, STORE_PEEK);
 		if (e && k.key.hash != to.key.hash) {
 			store_delete(op, &to.key, true);
 			store_move(op, &k.key, e, op->db, &to.key);
