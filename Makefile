@@ -106,7 +106,7 @@ run: ## install what is missing, build, start on port 6379
 test: ## install what is missing, build, run unit tests, command tests and a short differential run
 	@tests/lib/packages.sh build test
 	$(Q)$(MAKE) --no-print-directory all unit commands
-	$(Q)$(MAKE) --no-print-directory diff COUNT=$(or $(COUNT),20000)
+	$(Q)$(MAKE) --no-print-directory diff SEED=$(or $(SEED),1) COUNT=$(or $(COUNT),20000)
 
 $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(B)/libtest.a $(OUR_LIBS)
 	$(Q)mkdir -p $(@D)
