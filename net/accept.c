@@ -162,8 +162,9 @@ void accept_ready(struct net_loop *l, struct net_listener *li)
 		} else if (errno == EAGAIN) {
 			return;
 		} else if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) {
-			l->stats.accept_errors++; /* not a listening socket any more: asking again would spin */
-			accept_unwatch(l, li);
+			/* Not a listening socket any more: asking again would spin. It is closed in net_unlisten()'s own time. */
+			l->stats.accept_errors++;
+			l->backend->remove(l->poller, accept_fd(l, li));
 			return;
 		} else {
 			l->stats.accept_errors++; /* reset before it was accepted, and the like: the next may be well */
