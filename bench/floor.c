@@ -38,6 +38,7 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return 2;
 	net_options_init(&o);
+	o.gather_us = 25; /* as shoal-server */
 	o.loops = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1;
 	s = net_server_new(&events, &o, &err);
 	snprintf(url, sizeof(url), "tcp4://127.0.0.1:%s", argv[1]);

@@ -110,6 +110,8 @@ static void received(struct net_conn *c, ssize_t n, size_t room)
 	if (n > 0) {
 		l->stats.bytes_in += (uint64_t)n;
 		l->stats.reads++;
+		l->gather.conns += c->gather_window != l->gather.window;
+		c->gather_window = l->gather.window;
 		l->turn_read += (size_t)n;
 		uint32_t kb = (uint32_t)((size_t)n >> 10);
 		c->expect_kb = c->expect_kb > kb ? c->expect_kb - kb : 0;

@@ -97,6 +97,7 @@ struct net_conn {
 	int32_t reason, tag;
 	uint32_t active_ms; /* when bytes last came or went: the low bits of the clock */
 	uint32_t expect_kb;
+	uint32_t gather_window; /* in which it was read last */
 	struct peer peer;
 };
 
@@ -139,6 +140,18 @@ struct net_listener {
 struct slab;
 struct udp_batch;
 
+/* gather.c: what this window of time has seen, and whether the last one said that gathering pays. */
+struct gather {
+	bool on;
+	int last_events;
+	uint32_t window, conns; /* its number, and the connections that were read in it */
+	int64_t begin_ns, cpu_ns;
+};
+
+void gather_start(struct net_loop *l);
+void gather_wait(struct net_loop *l);             /* just before the poller is asked */
+void gather_turn(struct net_loop *l, int events); /* just after */
+
 struct net_loop {
 	struct net_server *server;
 	int index, wakefd, wakefd_write;
@@ -156,6 +169,7 @@ struct net_loop {
 	uint32_t nslots, free_slot, *generations;
 	struct conns touched, writes, wakes, dead, more;
 	int64_t woke_ns;
+	struct gather gather;
 	bool again, stopping;
 	int64_t stop_deadline;
 	size_t turn_read;

@@ -77,8 +77,12 @@ static int wait(struct net_loop *l, struct poll_event *ev, int max)
 		ms = e->before_wait(l, ms);
 	l->stats.busy_ns += (uint64_t)(clock_ns() - l->woke_ns);
 	publish_stats(l);
+	if (l->server->o.gather_us > 0 && ms)
+		gather_wait(l);
 	int n = l->backend->wait(l->poller, ev, max, ms);
 	l->woke_ns = clock_ns();
+	if (l->server->o.gather_us > 0)
+		gather_turn(l, n);
 	atomic_exchange_explicit(&l->awake, AWAKE, memory_order_acquire); /* what a poke announced is seen from here on */
 	if (e->after_wait)
 		e->after_wait(l);
@@ -271,6 +275,7 @@ static void loop_begin(struct net_loop *l)
 	current = l;
 	l->woke_ns = clock_ns();
 	l->now_ms = l->woke_ns / 1000000;
+	gather_start(l);
 	if (l->server->ev.loop_start)
 		l->server->ev.loop_start(l);
 	l->tick_due = l->server->ev.tick ? l->now_ms : INT64_MAX;

@@ -29,6 +29,7 @@
 #include "server/txn.h"
 #include "server/worker.h"
 
+#define GATHER_US 25 /* shorter gathers less, longer shows in the latency: see bench/README.md */
 #define JOURNAL_DESCRIPTORS (1 << 16)
 #define STOP_DEADLINE_MS 9000 /* the whole stop is promised within ten seconds */
 
@@ -226,6 +227,7 @@ static int open_net(const struct config *cfg)
 	o.idle_timeout_ms = cfg->timeout_s * 1000;
 	o.balance = NET_LEAST_CONNECTIONS;
 	o.backend = NET_BACKEND_EPOLL;
+	o.gather_us = GATHER_US;
 	o.thread_name = "shoal";
 	server.net = net_server_new(&events, &o, &err);
 	if (!server.net)

@@ -1,0 +1,63 @@
+/*
+ * gather: a busy loop that serves one or two connections per turn pays for a sleep, a wake-up and a look at the poller
+ * with nearly every request. Sleeping a moment longer gathers more of them into one turn, as network cards gather
+ * interrupts: about a fifth less CPU per request, at no loss of throughput, because the peers get work in batches too.
+ *
+ * It pays while turns are small, and it harms where all peers wait for us: then nothing arrives during the sleep. So a
+ * loop gathers only while it is busy, many connections are active, and the last turn had few events. Time is cut into
+ * windows; what one window showed decides for the next.
+ */
+#include <time.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "net/internal.h"
+
+#define WINDOW_NS 2000000
+#define LULL_NS (8 * WINDOW_NS)
+#define CONNS_ACTIVE 16 /* in one window */
+#define EVENTS_MANY 8   /* in the last turn: from here on gathering has little left to save */
+#define BUSY_ON 0.7   /* share of a core at which gathering begins: below it a sleep would only delay replies */
+#define BUSY_OFF 0.5  /* and ends: what is gathered costs less */
+
+static int64_t cpu_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void gather_start(struct net_loop *l)
+{
+	l->gather = (struct gather){ .window = 1, .begin_ns = l->woke_ns, .cpu_ns = cpu_ns() };
+#ifdef __linux__
+	if (l->server->o.gather_us > 0)
+		prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* else the kernel adds 50 us to each sleep */
+#endif
+}
+
+void gather_wait(struct net_loop *l)
+{
+	const struct gather *g = &l->gather;
+	if (!g->on || g->last_events < 1 || g->last_events >= EVENTS_MANY)
+		return;
+	struct timespec t = { .tv_nsec = (long)l->server->o.gather_us * 1000 };
+	nanosleep(&t, NULL);
+}
+
+void gather_turn(struct net_loop *l, int events)
+{
+	struct gather *g = &l->gather;
+	g->last_events = events;
+	int64_t took = l->woke_ns - g->begin_ns;
+	if (took < WINDOW_NS)
+		return;
+	int64_t cpu = cpu_ns();
+	double busy = (double)(cpu - g->cpu_ns) / (double)took;
+	g->on = took < LULL_NS && g->conns >= CONNS_ACTIVE && busy > (g->on ? BUSY_OFF : BUSY_ON);
+	g->begin_ns = l->woke_ns;
+	g->cpu_ns = cpu;
+	g->conns = 0;
+	g->window++;
+}

@@ -1,0 +1,134 @@
+/* Gathering: when it begins and ends, and after which turns a loop sleeps for it. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "net/internal.h"
+
+static struct net_server server;
+static struct net_loop loop;
+
+static int64_t thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void setup(void)
+{
+	memset(&server, 0, sizeof(server));
+	memset(&loop, 0, sizeof(loop));
+	server.o.gather_us = 1000;
+	loop.server = &server;
+	loop.woke_ns = 1000000000;
+	gather_start(&loop);
+}
+
+/* A window of so many connections in which the loop used `busy` of its time. Really used: CPU time has no seam. */
+static void window(unsigned conns, double busy, int events)
+{
+	int64_t from = loop.gather.cpu_ns, want = 3000000, used;
+
+	while ((used = thread_cpu_ns() - from) < want)
+		;
+	loop.gather.conns = conns;
+	loop.woke_ns += (int64_t)((double)used / busy) + 20000;
+	gather_turn(&loop, events);
+}
+
+static bool sleeps(void)
+{
+	struct rusage a, b;
+	struct timespec from, to;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	getrusage(RUSAGE_THREAD, &a);
+	gather_wait(&loop);
+	getrusage(RUSAGE_THREAD, &b);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	if (b.ru_nvcsw == a.ru_nvcsw)
+		return false;
+	ck_assert_int_ge((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec, 1000000);
+	return true;
+}
+
+START_TEST(test_begins_and_ends)
+{
+	ck_assert(!loop.gather.on);
+	window(50, 0.6, 2);
+	ck_assert(!loop.gather.on); /* not busy enough */
+	window(15, 0.8, 2);
+	ck_assert(!loop.gather.on); /* too few connections */
+	window(16, 0.8, 2);
+	ck_assert(loop.gather.on);
+	window(50, 0.6, 2);
+	ck_assert(loop.gather.on); /* less busy because it gathers */
+	window(50, 0.4, 2);
+	ck_assert(!loop.gather.on);
+	window(50, 0.9, 2);
+	ck_assert(loop.gather.on);
+	window(3, 0.9, 2);
+	ck_assert(!loop.gather.on);
+	window(50, 0.9, 2);
+	ck_assert(loop.gather.on);
+	window(50, 0.1, 2); /* also a lull: a window far longer than usual */
+	ck_assert(!loop.gather.on);
+}
+END_TEST
+
+START_TEST(test_sleeps)
+{
+	ck_assert(!sleeps());
+	window(50, 0.8, 2);
+	ck_assert(sleeps());
+	window(50, 0.8, 1);
+	ck_assert(sleeps());
+	window(50, 0.8, 7);
+	ck_assert(sleeps());
+	window(50, 0.8, 8);
+	ck_assert(!sleeps()); /* the turn was large enough */
+	window(50, 0.8, 0);
+	ck_assert(!sleeps()); /* nothing came: a timer, or the end of the load */
+	window(50, 0.8, 2);
+	ck_assert(sleeps());
+	window(2, 0.8, 2);
+	ck_assert(!sleeps());
+}
+END_TEST
+
+/* Within a window only the last turn counts. */
+START_TEST(test_within_a_window)
+{
+	window(50, 0.8, 2);
+	loop.woke_ns += 1000;
+	gather_turn(&loop, 30);
+	ck_assert(loop.gather.on);
+	ck_assert(!sleeps());
+	loop.woke_ns += 1000;
+	gather_turn(&loop, 3);
+	ck_assert(sleeps());
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("net_gather");
+	TCase *t = tcase_create("gather");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, NULL);
+	tcase_add_test(t, test_begins_and_ends);
+	tcase_add_test(t, test_sleeps);
+	tcase_add_test(t, test_within_a_window);
+	suite_add_tcase(s, t);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? 1 : 0;
+}
