@@ -18,8 +18,8 @@
 #define LULL_NS (8 * WINDOW_NS)
 #define CONNS_ACTIVE 16 /* in one window */
 #define EVENTS_MANY 8   /* in the last turn: from here on gathering has little left to save */
-#define BUSY_ON 0.7   /* share of a core at which gathering begins: below it a sleep would only delay replies */
-#define BUSY_OFF 0.5  /* and ends: what is gathered costs less */
+#define BUSY_ON 0.78 /* share of a core at which gathering begins: below it a sleep would only delay replies */
+#define BUSY_OFF 0.6 /* and ends: what is gathered costs less */
 
 static int64_t cpu_ns(void)
 {

@@ -59,13 +59,13 @@ static bool sleeps(void)
 START_TEST(test_begins_and_ends)
 {
 	ck_assert(!loop.gather.on);
-	window(50, 0.6, 2);
+	window(50, 0.7, 2);
 	ck_assert(!loop.gather.on); /* not busy enough */
-	window(15, 0.8, 2);
+	window(15, 0.85, 2);
 	ck_assert(!loop.gather.on); /* too few connections */
-	window(16, 0.8, 2);
+	window(16, 0.85, 2);
 	ck_assert(loop.gather.on);
-	window(50, 0.6, 2);
+	window(50, 0.7, 2);
 	ck_assert(loop.gather.on); /* less busy because it gathers */
 	window(50, 0.4, 2);
 	ck_assert(!loop.gather.on);
@@ -83,19 +83,19 @@ END_TEST
 START_TEST(test_sleeps)
 {
 	ck_assert(!sleeps());
-	window(50, 0.8, 2);
+	window(50, 0.85, 2);
 	ck_assert(sleeps());
-	window(50, 0.8, 1);
+	window(50, 0.85, 1);
 	ck_assert(sleeps());
-	window(50, 0.8, 7);
+	window(50, 0.85, 7);
 	ck_assert(sleeps());
-	window(50, 0.8, 8);
+	window(50, 0.85, 8);
 	ck_assert(!sleeps()); /* the turn was large enough */
-	window(50, 0.8, 0);
+	window(50, 0.85, 0);
 	ck_assert(!sleeps()); /* nothing came: a timer, or the end of the load */
-	window(50, 0.8, 2);
+	window(50, 0.85, 2);
 	ck_assert(sleeps());
-	window(2, 0.8, 2);
+	window(2, 0.85, 2);
 	ck_assert(!sleeps());
 }
 END_TEST
@@ -103,7 +103,7 @@ END_TEST
 /* Within a window only the last turn counts. */
 START_TEST(test_within_a_window)
 {
-	window(50, 0.8, 2);
+	window(50, 0.85, 2);
 	loop.woke_ns += 1000;
 	gather_turn(&loop, 30);
 	ck_assert(loop.gather.on);
