@@ -9,6 +9,7 @@
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
+#include "server/monitor.h"
 #include "server/pubsub.h"
 #include "server/server.h"
 #include "server/txn.h"
@@ -70,6 +71,7 @@ void client_free(struct client *c)
 		atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 	txn_discard(c);
 	pubsub_leave(c);
+	monitor_leave(c);
 	free_extra(c);
 	free(c);
 }
@@ -85,6 +87,7 @@ void client_reset(struct client *c)
 {
 	txn_discard(c);
 	pubsub_leave(c);
+	monitor_leave(c);
 	c->flags &= ~(uint32_t)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT | CLIENT_NO_EVICT |
 	                        CLIENT_NO_TOUCH | CLIENT_AUTHENTICATED);
 	if (!*config()->requirepass)

@@ -23,8 +23,6 @@
 #define W_SCRIPTS "scripts"
 #define W_TRACKING "client-side caching"
 #define W_EVICTION "eviction"
-#define W_LATENCY "the latency monitor"
-#define W_SLOWLOG "the slow log"
 #define W_NOTIFY "keyspace notifications"
 #define W_TYPES "the data types they tune"
 /* What has nothing to do here. */
@@ -232,11 +230,11 @@ const struct config_row config_rows[] = {
 	UINT64("active-defrag-ignore-bytes", NULL, active_defrag_ignore_bytes, "100mb", 1, INF, MEM, N_DEFRAG),
 	UINT64("active-defrag-max-scan-fields", NULL, active_defrag_max_scan_fields, "1000", 1, INF, 0, N_DEFRAG),
 	/* introspection */
-	INT64("slowlog-log-slower-than", NULL, slowlog_log_slower_than_us, "10000", -1, INF, 0, W_SLOWLOG),
-	INT64("slowlog-max-len", NULL, slowlog_max_len, "128", 0, INF, 0, W_SLOWLOG),
-	INT64("latency-monitor-threshold", NULL, latency_monitor_threshold_ms, "0", 0, INF, 0, W_LATENCY),
-	BOOL("latency-tracking", NULL, latency_tracking, "yes", 0, W_LATENCY),
-	SPECIAL("latency-tracking-info-percentiles", NULL, &config_percentiles, "50 99 99.9", CONFIG_MULTI, W_LATENCY),
+	INT64("slowlog-log-slower-than", NULL, slowlog_log_slower_than_us, "10000", -1, INF, 0, NULL),
+	INT64("slowlog-max-len", NULL, slowlog_max_len, "128", 0, INF, 0, NULL),
+	INT64("latency-monitor-threshold", NULL, latency_monitor_threshold_ms, "0", 0, INF, 0, NULL),
+	BOOL("latency-tracking", NULL, latency_tracking, "yes", 0, NULL),
+	SPECIAL("latency-tracking-info-percentiles", NULL, &config_percentiles, "50 99 99.9", CONFIG_MULTI, NULL),
 	SPECIAL("notify-keyspace-events", NULL, &config_notify, "", 0, W_NOTIFY),
 	ENUM("enable-debug-command", NULL, enable_debug_command, "no", allows, IMM, NULL),
 	ENUM("enable-protected-configs", NULL, enable_protected_configs, "no", allows, IMM, NULL),

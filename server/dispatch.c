@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "server/account.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -272,32 +273,6 @@ static bool checks(struct call *c, bool *hold)
 		return false;
 	}
 	return true;
-}
-
-static void account(struct worker *w, struct call *c, bool ran)
-{
-	struct stats_loop *s = w->stats;
-	uint64_t now = clock_ticks();
-	if (c->cmd) {
-		struct stats_command *sc = &s->command[c->cmd->id];
-		if (ran) {
-			stats_add(&sc->calls, 1);
-			stats_add(&sc->ticks, now - w->ticks);
-		} else {
-			stats_add(&sc->rejected, 1);
-		}
-		if (ran && c->reply->errored)
-			stats_add(&sc->failed, 1);
-	}
-	w->ticks = now;
-	stats_add(&s->counter[STAT_COMMANDS], ran);
-	if (__builtin_expect(c->dirty != 0, 0))
-		stats_add(&s->counter[STAT_DIRTY], c->dirty);
-	if (__builtin_expect(c->reply->errored, 0)) {
-		stats_add(&s->counter[STAT_ERRORS], 1);
-		stats_error(c->reply->error_code);
-		c->reply->errored = false;
-	}
 }
 
 static void queue_command(struct call *c)

@@ -17,6 +17,7 @@
 #include "server/config.h"
 #include "server/exec.h"
 #include "server/info_text.h"
+#include "server/latency.h"
 #include "server/repl_id.h"
 #include "server/server.h"
 #include "server/stats.h"
@@ -335,11 +336,26 @@ static void section_errorstats(struct info_text *t, struct store_op *op)
 	stats_each_error(add_error, t);
 }
 
-/* Times of single commands are not gathered: the section is there for those who ask for it, and empty. */
+static void add_latency(struct info_text *t, const struct command *cmd)
+{
+	uint64_t counts[LATENCY_BUCKETS], total = latency_histogram(cmd->id, counts);
+	const struct config *cfg = config();
+	if (!total)
+		return;
+	info_add(t, "latency_percentiles_usec_%s:", cmd->full_name);
+	for (size_t i = 0; i < cfg->latency_percentiles.n; i++) {
+		double p = cfg->latency_percentiles.v[i];
+		info_add(t, "%sp%.10g=%.3f", i ? "," : "", p, (double)latency_percentile(counts, total, p) / 1000);
+	}
+	info_add(t, "\r\n");
+}
+
 static void section_latencystats(struct info_text *t, struct store_op *op)
 {
 	(void)op;
 	info_add(t, "# Latencystats\r\n");
+	for (unsigned id = 0; id < command_count(); id++)
+		add_latency(t, command_by_id(id));
 }
 
 static void section_cluster(struct info_text *t, struct store_op *op)

@@ -7,7 +7,7 @@
 
 #include "net/net.h"
 #include "server/client.h"
-#include "server/config.h"
+#include "server/push.h"
 #include "server/server.h"
 #include "server/worker.h"
 #include "store/glob.h"
@@ -300,23 +300,6 @@ static void encode(const struct delivery *d, int resp, struct reply *r)
 	reply_bulk(r, text, d->text_len);
 }
 
-static void send_to(struct client *c, const char *bytes, size_t len)
-{
-	const struct config_output_limit *limit = &config()->output_limit[OUTPUT_PUBSUB];
-	struct stats_loop *stats = worker_current->stats;
-	if (net_write(c->conn, bytes, len))
-		return;
-	size_t pending = net_out_pending(c->conn);
-	if (limit->hard_bytes && pending > limit->hard_bytes) {
-		stats_add(&stats->counter[STAT_OUTPUT_LIMIT_CLOSES], 1);
-		c->flags |= CLIENT_CLOSE_ASAP;
-		net_close_now(c->conn, NET_BY_OVERFLOW);
-	} else if (limit->soft_bytes && pending > limit->soft_bytes) {
-		if (!c->soft_limit_since_ms)
-			c->soft_limit_since_ms = worker_current->mono_ms;
-	}
-}
-
 static void deliver(struct net_loop *l, struct net_msg *m)
 {
 	struct delivery *d = (struct delivery *)m;
@@ -336,7 +319,7 @@ static void deliver(struct net_loop *l, struct net_msg *m)
 		size_t len;
 		const char *bytes = reply_bytes(r, &len);
 		if (!r->failed)
-			send_to(s->client, bytes, len);
+			push_to(s->client, bytes, len);
 	}
 	reply_clear(&encoded[0]);
 	reply_clear(&encoded[1]);

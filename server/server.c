@@ -13,14 +13,17 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "server/account.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/exec.h"
 #include "server/info.h"
 #include "server/journal/journal.h"
+#include "server/latency.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/monitor.h"
 #include "server/notify.h"
 #include "server/process.h"
 #include "server/pubsub.h"
@@ -283,6 +286,9 @@ static int start(const struct config *cfg)
 	err = err ? err : worker_init(server.loops);
 	err = err ? err : open_store(cfg);
 	err = err ? err : txn_init(server.store);
+	err = err ? err : latency_init(server.loops, command_count());
+	err = err ? err : monitor_init(server.loops);
+	account_init();
 	err = err ? err : pubsub_init(server.loops);
 	notify_init();
 	server.journal = journal_new(JOURNAL_DESCRIPTORS);
@@ -309,6 +315,8 @@ static void take_down(void)
 		store_close(server.store);
 	txn_free();
 	pubsub_free();
+	monitor_free();
+	latency_free();
 	worker_free();
 	exec_free();
 }

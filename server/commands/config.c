@@ -6,6 +6,7 @@
 #include "server/call.h"
 #include "server/client.h"
 #include "server/commands/groups.h"
+#include "server/latency.h"
 #include "server/stats.h"
 
 struct get_reply {
@@ -62,6 +63,7 @@ static void rewrite(struct call *c)
 static void resetstat(struct call *c)
 {
 	stats_reset();
+	latency_clear_histograms();
 	reply_ok(c->reply);
 }
 

@@ -1,0 +1,16 @@
+/*
+ * push: bytes to a client that did not ask for them just now: messages, invalidations, lines of MONITOR.
+ *
+ * Threads: the client's own loop.
+ */
+#ifndef SERVER_PUSH_H
+#define SERVER_PUSH_H
+
+#include <stddef.h>
+
+struct client;
+
+/* Queue whole replies; a client that does not read them is closed at the output limit of subscribers. */
+void push_to(struct client *c, const char *bytes, size_t len);
+
+#endif
