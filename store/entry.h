@@ -28,6 +28,7 @@ enum entry_flags {
 	ENTRY_PARITY = 8,   /* snapshot: equal to the table's parity when walked or new */
 	ENTRY_BLOB = 16,    /* payload is a counted blob */
 	ENTRY_SLAB = 32,    /* allocated from a slab */
+	ENTRY_FROZEN = 64,  /* a snapshot reads the value without a lock: see snapshot.c */
 };
 
 /* String encodings; aggregates define theirs in types/. Names as OBJECT ENCODING answers: entry_encoding_name(). */

@@ -31,6 +31,10 @@ void shard_note_filled(struct store *s, struct shard *sh, unsigned db, const str
 void keyspace_drop(struct store *s, struct entry *e, bool lazy)
 {
 	const struct store_type *type = store_types[entry_type(e)];
+	if (__builtin_expect(e->flags & ENTRY_FROZEN, 0) && snapshot_orphan(s, e)) {
+		entry_free_shell(e);
+		return;
+	}
 	if (lazy && e->flags & ENTRY_BLOB) {
 		struct blob *b = entry_blob(e);
 		if (b->cap >= REAP_BLOB_BYTES && reaper_push_blob(s->reaper, b)) {
@@ -104,7 +108,7 @@ bool keyspace_put(struct store_op *op, const struct store_key *key, struct entry
 	struct entry *old = table_find(t, key, &at);
 	if (!old)
 		return insert(op, sh, t, key->hash, e);
-	keyspace_before_write(s, t, key, old);
+	keyspace_before_drop(s, t, key, old);
 	if (!keyspace_swap_entry(s, sh, t, &at, old, e))
 		return false;
 	keyspace_drop(s, old, lazy);
@@ -122,7 +126,7 @@ void keyspace_expire(struct store_op *op, struct shard *sh, struct table *t, con
 	struct store *s = op->store;
 	if (s->hooks.removed)
 		s->hooks.removed(s->hooks_ctx, op, STORE_EXPIRED, key, e);
-	keyspace_before_write(s, t, key, e);
+	keyspace_before_drop(s, t, key, e);
 	detach(s, sh, op->db, t, at);
 	TABLE_PUBLISH(sh->expired, sh->expired + 1);
 	keyspace_drop(s, e, true);
@@ -218,15 +222,14 @@ bool store_delete(struct store_op *op, const struct store_key *key, bool lazy)
 	struct entry *e = keyspace_live(op, sh, t, key, &at);
 	if (!e)
 		return false;
-	keyspace_before_write(s, t, key, e);
+	keyspace_before_drop(s, t, key, e);
 	detach(s, sh, op->db, t, &at);
 	keyspace_drop(s, e, lazy);
 	return true;
 }
 
-/* A second entry for the same value: string bytes are copied, a blob or an aggregate is shared until one of them goes. */
-static struct entry *rebuild(struct slab_arena *arena, const struct entry *e, const char *key, size_t key_len,
-                             int64_t expire_ms)
+struct entry *keyspace_twin(struct slab_arena *arena, const struct entry *e, const char *key, size_t key_len,
+                            int64_t expire_ms)
 {
 	struct entry_plan plan = { .arena = arena, .key = key, .key_len = key_len, .expire_ms = expire_ms, .kind = e->kind,
 		                   .flags = e->flags & (ENTRY_EMBEDDED | ENTRY_RAW | ENTRY_BLOB), .val_len = e->val_len };
@@ -272,11 +275,12 @@ struct entry *store_set_expiry(struct store_op *op, const struct store_key *key,
 	table_locate(t, key->hash, e, &at);
 	if (wants && !due_reserve(t, at.index))
 		return NULL;
-	keyspace_before_write(s, t, key, e);
+	keyspace_before_drop(s, t, key, e); /* the expiry of a frozen value is free to change */
 	if (!expiry_in_place(e, expire_ms)) {
-		struct entry *n = rebuild(arena_of(s, key->hash), e, entry_key(e), entry_key_len(e), expire_ms);
+		struct entry *n = keyspace_twin(arena_of(s, key->hash), e, entry_key(e), entry_key_len(e), expire_ms);
 		if (!n)
 			return NULL;
+		n->flags |= e->flags & ENTRY_FROZEN;
 		keyspace_swap_entry(s, sh, t, &at, e, n);
 		entry_free_shell(e);
 		return n;
@@ -294,7 +298,7 @@ int store_copy(struct store_op *op, const struct store_key *from, const struct e
                const struct store_key *to)
 {
 	(void)from;
-	struct entry *n = rebuild(arena_of(op->store, to->hash), e, to->ptr, to->len, entry_expiry(e));
+	struct entry *n = keyspace_twin(arena_of(op->store, to->hash), e, to->ptr, to->len, entry_expiry(e));
 	if (!n)
 		return -ENOMEM;
 	if (n->flags & ENTRY_BLOB) {
@@ -322,15 +326,19 @@ int store_move(struct store_op *op, const struct store_key *from, struct entry *
 	struct store *s = op->store;
 	struct shard *sh = shard_of(s, from->hash);
 	struct table *t = shard_table(sh, op->db);
-	struct entry *n = rebuild(arena_of(op->store, to->hash), e, to->ptr, to->len, entry_expiry(e));
+	struct entry *n = keyspace_twin(arena_of(op->store, to->hash), e, to->ptr, to->len, entry_expiry(e));
 	if (!n)
 		return -ENOMEM;
-	keyspace_before_write(s, t, from, e);
+	keyspace_before_drop(s, t, from, e);
 	struct store_op there = *op;
 	there.db = to_db;
 	if (!keyspace_put(&there, to, n, true)) {
 		entry_free_shell(n);
 		return -ENOMEM;
+	}
+	if (__builtin_expect(e->flags & ENTRY_FROZEN, 0)) {
+		n->flags |= ENTRY_FROZEN;
+		snapshot_moved(s, from->hash, n, to_db, to->hash);
 	}
 	struct slot at;
 	table_locate(t, from->hash, e, &at);

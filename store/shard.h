@@ -118,11 +118,30 @@ static inline bool entry_expired(const struct store_op *op, const struct entry *
 
 /* Before an entry is changed or goes away: a snapshot that has not walked it yet takes it now. */
 void snapshot_save(struct store *s, struct table *t, const struct store_key *key, struct entry *e);
-static inline void keyspace_before_write(struct store *s, struct table *t, const struct store_key *key, struct entry *e)
+static inline void keyspace_before_drop(struct store *s, struct table *t, const struct store_key *key, struct entry *e)
 {
 	if (__builtin_expect((e->flags ^ t->parity) & ENTRY_PARITY, 0))
 		snapshot_save(s, t, key, e);
 }
+/* The same where the value itself is about to change: a frozen one is left to the snapshot, the entry gets a copy. */
+void snapshot_thaw(struct store *s, const struct store_key *key, struct entry *e);
+static inline void keyspace_before_write(struct store *s, struct table *t, const struct store_key *key, struct entry *e)
+{
+	/* The table's parity has no other bit than ENTRY_PARITY. */
+	if (__builtin_expect((e->flags ^ t->parity) & (ENTRY_PARITY | ENTRY_FROZEN), 0)) {
+		keyspace_before_drop(s, t, key, e);
+		if (e->flags & ENTRY_FROZEN)
+			snapshot_thaw(s, key, e);
+	}
+}
+/* The value of a frozen entry that goes away becomes the snapshot's; the entry's shell is the caller's. false: it was
+ * given back already. */
+bool snapshot_orphan(struct store *s, struct entry *e);
+/* A frozen value moved into another entry. Both shards are locked. */
+void snapshot_moved(struct store *s, uint64_t from_hash, const struct entry *e, unsigned db, uint64_t hash);
+/* A second entry for the same value: string bytes are copied, a blob or an aggregate is shared until one of them goes. */
+struct entry *keyspace_twin(struct slab_arena *arena, const struct entry *e, const char *key, size_t key_len,
+                            int64_t expire_ms);
 
 /* The live entry and its place; an expired one is removed and reported, or hidden (op->keep_expired). */
 struct entry *keyspace_live(struct store_op *op, struct shard *sh, struct table *t, const struct store_key *key,

@@ -235,16 +235,31 @@ void store_get_stats(struct store *s, struct store_stats *out); /* [any] */
 /* ------------------------------------------------------------------ snapshots (see snapshot.c) */
 
 struct store_snapshot;
+struct store_frozen;
 struct store_snapshot_sink {
 	/* One entry of the cut, from a walk or as the pre-image of a write, with the shard's lock held. */
 	void (*entry)(void *ctx, unsigned db, const struct store_key *key, const struct entry *e);
 	void *ctx;
+	/* Optional: a value of `large_bytes` or more comes here instead, also with the lock held: it stands still, without a
+	 * lock, until store_frozen_release(). What is written meanwhile is written to a copy. */
+	void (*frozen)(void *ctx, unsigned db, struct store_frozen *f);
+	size_t large_bytes;
+	/* Optional: true ends the current step early (the consumer is behind). */
+	bool (*full)(void *ctx);
 };
+/* Any thread, until the release. The entry has key, expiry, access clock and value as they were. */
+const struct entry *store_frozen_entry(const struct store_frozen *f);
+/* About the bytes of its value. */
+size_t store_frozen_bytes(const struct store_frozen *f);
+/* [any] */
+void store_frozen_release(struct store_frozen *f);
 /* Begin: every entry that exists now belongs to the cut. One at a time: NULL with *err = -EBUSY. [alone] */
 struct store_snapshot *store_snapshot_begin(struct store *s, const struct store_snapshot_sink *sink, int *err);
-/* Walk a part of the shards of `loop`; true when they are all done. [owner] */
+/* Walk a part of the shards of `loop`; true when they are all done and nothing is frozen any more. [owner] */
 bool store_snapshot_step(struct store_snapshot *sn, unsigned loop, int64_t budget_us);
-/* End or abort; entries not walked are released. [alone] */
+/* Whether the walk of that loop's shards is over, though frozen values may be out. [owner] */
+bool store_snapshot_walked(const struct store_snapshot *sn, unsigned loop);
+/* End or abort; entries not walked are released. Frozen values must all have been released by the sink. [alone] */
 void store_snapshot_end(struct store_snapshot *sn);
 
 /* ------------------------------------------------------------------ values apart from keys (lazy free, DUMP, COPY) */

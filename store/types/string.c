@@ -69,7 +69,7 @@ static struct entry *place(struct store_op *op, const struct store_key *key, str
 	if (old) {
 		if (plan->expire_ms != STORE_NO_EXPIRY && !due_reserve(t, at.index))
 			return NULL;
-		keyspace_before_write(s, t, key, old);
+		keyspace_before_drop(s, t, key, old);
 		if (overwrite(old, plan, p)) {
 			if (plan->expire_ms != STORE_NO_EXPIRY) {
 				due_note(t, at.index, plan->expire_ms);

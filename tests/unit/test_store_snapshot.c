@@ -146,7 +146,7 @@ START_TEST(test_cut_with_writes)
 	struct store_options o = fixture_options(_i == 0 ? 1 : 16, rng_next(&rng));
 	struct store *s = fixture_open(&o);
 	struct store_op op = fixture_op(s);
-	struct store_snapshot_sink sink = { take, cut };
+	struct store_snapshot_sink sink = { .entry = take, .ctx = cut };
 	fill(s, &rng, 3000);
 	for (int round = 0; round < 20; round++) {
 		note_all(s, cut);
@@ -193,7 +193,7 @@ START_TEST(test_flush_of_everything)
 	rng_init(&rng, "flush");
 	struct store_options o = fixture_options(64, 5);
 	struct store *s = fixture_open(&o);
-	struct store_snapshot_sink sink = { take, cut };
+	struct store_snapshot_sink sink = { .entry = take, .ctx = cut };
 	struct store_op op = fixture_op(s);
 	for (int round = 0; round < 4; round++) {
 		fill(s, &rng, KEYS);
@@ -274,7 +274,7 @@ START_TEST(test_cut_with_threads)
 	struct store_options o = fixture_options(32, rng_next(&rng));
 	o.loops = LOOPS;
 	struct world w = { .store = fixture_open(&o), .seed = rng_next(&rng) };
-	struct store_snapshot_sink sink = { take, cut };
+	struct store_snapshot_sink sink = { .entry = take, .ctx = cut };
 	struct member members[LOOPS];
 	pthread_barrier_init(&w.barrier, NULL, LOOPS + 1);
 	fill(w.store, &rng, 4000);
@@ -309,9 +309,9 @@ START_TEST(test_memory_fails)
 	struct store *s = fixture_open(&o);
 	struct store_op op = fixture_op(s);
 	struct cut *cut = calloc(1, sizeof *cut);
-	struct store_snapshot_sink sink = { take, cut };
+	struct store_snapshot_sink sink = { .entry = take, .ctx = cut };
 	fixture_set(&op, 1, 1, STORE_NO_EXPIRY);
-	for (unsigned n = 1; n <= 3; n++) {
+	for (unsigned n = 1; n <= 4; n++) {
 		int err = 0;
 		mem_fail_after(n);
 		ck_assert_ptr_null(store_snapshot_begin(s, &sink, &err));
