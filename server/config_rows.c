@@ -22,7 +22,6 @@
 #define W_ACL "access control lists"
 #define W_SCRIPTS "scripts"
 #define W_TRACKING "client-side caching"
-#define W_EVICTION "eviction"
 #define W_NOTIFY "keyspace notifications"
 #define W_TYPES "the data types they tune"
 /* What has nothing to do here. */
@@ -208,14 +207,14 @@ const struct config_row config_rows[] = {
 	INT64("client-query-buffer-limit", NULL, client_query_buffer_limit, "1gb", 1024 * 1024, INF, MEM, NULL),
 	SPECIAL("client-output-buffer-limit", NULL, &config_output_limits,
 	        "normal 1gb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60", CONFIG_MULTI, NULL),
-	INT64("maxmemory-clients", NULL, maxmemory_clients, "0", 0, INF, MEM | CONFIG_PERCENT, W_EVICTION),
-	UINT64("maxmemory", NULL, maxmemory, "0", 0, UINT64_MAX, MEM, W_EVICTION),
-	ENUM("maxmemory-policy", NULL, maxmemory_policy, "noeviction", policies, 0, W_EVICTION),
-	INT("maxmemory-samples", NULL, maxmemory_samples, "5", 1, INT_MAX, 0, W_EVICTION),
-	INT("maxmemory-eviction-tenacity", NULL, maxmemory_eviction_tenacity, "10", 0, 100, 0, W_EVICTION),
+	INT64("maxmemory-clients", NULL, maxmemory_clients, "0", 0, INF, MEM | CONFIG_PERCENT, NULL),
+	UINT64("maxmemory", NULL, maxmemory, "0", 0, UINT64_MAX, MEM, NULL),
+	ENUM("maxmemory-policy", NULL, maxmemory_policy, "noeviction", policies, 0, NULL),
+	INT("maxmemory-samples", NULL, maxmemory_samples, "5", 1, INT_MAX, 0, NULL),
+	INT("maxmemory-eviction-tenacity", NULL, maxmemory_eviction_tenacity, "10", 0, 100, 0, NULL),
 	INT("lfu-log-factor", NULL, lfu_log_factor, "10", 0, INT_MAX, 0, NULL),
 	INT("lfu-decay-time", NULL, lfu_decay_time, "1", 0, INT_MAX, 0, NULL),
-	BOOL("lazyfree-lazy-eviction", NULL, lazyfree_lazy_eviction, "no", 0, W_EVICTION),
+	BOOL("lazyfree-lazy-eviction", NULL, lazyfree_lazy_eviction, "no", 0, NULL),
 	BOOL("lazyfree-lazy-expire", NULL, lazyfree_lazy_expire, "no", 0, NULL),
 	BOOL("lazyfree-lazy-server-del", NULL, lazyfree_lazy_server_del, "no", 0, NULL),
 	BOOL("lazyfree-lazy-user-del", NULL, lazyfree_lazy_user_del, "no", 0, NULL),

@@ -7,6 +7,7 @@
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
+#include "server/evict.h"
 #include "server/exec.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -75,6 +76,7 @@ int64_t cron_tick(struct net_loop *loop)
 		return more ? UPKEEP_SLICE_US * (UPKEEP_SHARE - 1) / 1000 + 1 : period_ms;
 	w->sampled_ms = w->mono_ms;
 	check_clients(w);
+	evict_tick(w);
 	if (w->index == 0) {
 		stats_sample(w->mono_ms);
 		end_pause(w);

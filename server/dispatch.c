@@ -11,6 +11,7 @@
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/effects.h"
+#include "server/evict.h"
 #include "server/exec.h"
 #include "server/journal/journal.h"
 #include "server/server.h"
@@ -243,6 +244,26 @@ static bool may_run_subscribed(const struct call *c)
 	return false;
 }
 
+/* Memory is above maxmemory: make room, or refuse what would take more. */
+static __attribute__((noinline, cold)) bool memory_ok(struct call *c)
+{
+	static const char oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
+	struct client *cl = c->client;
+	uint32_t flags = c->cmd->plan ? txn_flags(cl) : c->cmd->flags;
+	if (cl->flags & CLIENT_PRIMARY || evict_make_room(worker_current, false))
+		return true;
+	/* A queue must not grow without bounds either. */
+	if (!(flags & CMD_DENYOOM) && !txn_queues(cl, c->cmd))
+		return true;
+	if (c->cmd->plan) {
+		txn_discard(cl);
+		reply_errorf(c->reply, "EXECABORT Transaction discarded because of: %s", oom);
+	} else {
+		reply_error(c->reply, oom);
+	}
+	return false;
+}
+
 /* false: a reply was written (or, with *hold, the command waits). */
 static bool checks(struct call *c, bool *hold)
 {
@@ -272,7 +293,7 @@ static bool checks(struct call *c, bool *hold)
 		*hold = true;
 		return false;
 	}
-	return true;
+	return !evict_needed() || memory_ok(c);
 }
 
 static void queue_command(struct call *c)

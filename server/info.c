@@ -16,6 +16,7 @@
 #include "server/command.h"
 #include "server/config.h"
 #include "server/exec.h"
+#include "server/evict.h"
 #include "server/info_text.h"
 #include "server/latency.h"
 #include "server/repl_id.h"
@@ -234,7 +235,10 @@ static void stats_keys(struct info_text *t, struct store_op *op)
 	info_add(t, "expired_time_cap_reached_count:0\r\n");
 	info_num(t, "expire_cycle_cpu_milliseconds", (int64_t)stats_sum(STAT_EXPIRE_US) / 1000);
 	info_num(t, "evicted_keys", (int64_t)stats_sum(STAT_EVICTED));
-	info_add(t, "evicted_clients:0\r\ntotal_eviction_exceeded_time:0\r\ncurrent_eviction_exceeded_time:0\r\n");
+	uint64_t exceeded_us, all_us = evict_exceeded_us(&exceeded_us);
+	info_num(t, "evicted_clients", (int64_t)stats_sum(STAT_EVICTED_CLIENTS));
+	info_num(t, "total_eviction_exceeded_time", (int64_t)(all_us / 1000));
+	info_num(t, "current_eviction_exceeded_time", (int64_t)(exceeded_us / 1000));
 	info_num(t, "keyspace_hits", (int64_t)stats_sum(STAT_KEY_HITS));
 	info_num(t, "keyspace_misses", (int64_t)stats_sum(STAT_KEY_MISSES));
 	info_add(t, "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:0\r\n"

@@ -17,6 +17,7 @@
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
+#include "server/evict.h"
 #include "server/exec.h"
 #include "server/info.h"
 #include "server/journal/journal.h"
@@ -289,6 +290,7 @@ static int start(const struct config *cfg)
 	err = err ? err : latency_init(server.loops, command_count());
 	err = err ? err : monitor_init(server.loops);
 	account_init();
+	err = err ? err : evict_init(server.loops);
 	err = err ? err : pubsub_init(server.loops);
 	notify_init();
 	server.journal = journal_new(JOURNAL_DESCRIPTORS);
@@ -317,6 +319,7 @@ static void take_down(void)
 	pubsub_free();
 	monitor_free();
 	latency_free();
+	evict_free();
 	worker_free();
 	exec_free();
 }

@@ -120,16 +120,17 @@ bool keyspace_insert(struct store_op *op, struct shard *sh, struct table *t, uin
 	return insert(op, sh, t, hash, e);
 }
 
-void keyspace_expire(struct store_op *op, struct shard *sh, struct table *t, const struct slot *at, struct entry *e,
-                     const struct store_key *key)
+void keyspace_remove(struct store_op *op, struct shard *sh, struct table *t, const struct slot *at, struct entry *e,
+                     const struct store_key *key, enum store_removal why, bool lazy)
 {
 	struct store *s = op->store;
 	if (s->hooks.removed)
-		s->hooks.removed(s->hooks_ctx, op, STORE_EXPIRED, key, e);
+		s->hooks.removed(s->hooks_ctx, op, why, key, e);
 	keyspace_before_drop(s, t, key, e);
 	detach(s, sh, op->db, t, at);
-	TABLE_PUBLISH(sh->expired, sh->expired + 1);
-	keyspace_drop(s, e, true);
+	if (why == STORE_EXPIRED)
+		TABLE_PUBLISH(sh->expired, sh->expired + 1);
+	keyspace_drop(s, e, lazy);
 }
 
 static __attribute__((noinline)) struct entry *expired(struct store_op *op, struct shard *sh, struct table *t,

@@ -154,9 +154,14 @@ bool keyspace_insert(struct store_op *op, struct shard *sh, struct table *t, uin
 /* Put an entry in the place of another in the same slot; the old one is the caller's. false: out of memory. */
 bool keyspace_swap_entry(struct store *s, struct shard *sh, struct table *t, const struct slot *at,
                          const struct entry *old, struct entry *e);
-/* Take an entry out, with a report for expiry; it is freed. */
-void keyspace_expire(struct store_op *op, struct shard *sh, struct table *t, const struct slot *at, struct entry *e,
-                     const struct store_key *key);
+/* Take an entry out, with a report of why; it is freed. */
+void keyspace_remove(struct store_op *op, struct shard *sh, struct table *t, const struct slot *at, struct entry *e,
+                     const struct store_key *key, enum store_removal why, bool lazy);
+static inline void keyspace_expire(struct store_op *op, struct shard *sh, struct table *t, const struct slot *at,
+                                   struct entry *e, const struct store_key *key)
+{
+	keyspace_remove(op, sh, t, at, e, key, STORE_EXPIRED, true);
+}
 /* Free an entry with its value, large values in the background where lazy. */
 void keyspace_drop(struct store *s, struct entry *e, bool lazy);
 /* Tell the store that a shard has something due. */

@@ -232,6 +232,30 @@ struct store_stats {
 };
 void store_get_stats(struct store *s, struct store_stats *out); /* [any] */
 
+/* ------------------------------------------------------------------ eviction */
+
+enum store_evict_order {
+	STORE_EVICT_LRU,    /* the longest unused first */
+	STORE_EVICT_LFU,    /* the least often used first */
+	STORE_EVICT_TTL,    /* the earliest to expire first; volatile_only */
+	STORE_EVICT_RANDOM,
+};
+struct store_evict {
+	enum store_evict_order order;
+	bool volatile_only; /* only keys with an expiry */
+	bool lazy;          /* free large values in the background */
+	unsigned samples;   /* candidates looked at for each database and eviction */
+};
+#define STORE_EVICT_POOL 16
+/* The best candidates seen so far; one per thread. NULL: out of memory. */
+struct store_evict_pool;
+struct store_evict_pool *store_evict_pool_new(void);
+void store_evict_pool_clear(struct store_evict_pool *p); /* after a change of order */
+void store_evict_pool_free(struct store_evict_pool *p);  /* NULL is welcome */
+/* Remove one key of any database, reported through hooks.removed. false: there is none to remove. Takes the locks it
+ * needs: the caller holds none, or is alone. [any] */
+bool store_evict_one(struct store_op *op, const struct store_evict *how, struct store_evict_pool *pool);
+
 /* ------------------------------------------------------------------ snapshots (see snapshot.c) */
 
 struct store_snapshot;

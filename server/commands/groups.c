@@ -30,6 +30,7 @@ struct command *const command_groups[] = {
 	zset_algebra_commands,
 	geo_commands,
 	geo_search_commands,
+	memory_commands,
 	latency_commands,
 	slowlog_commands,
 	NULL,

@@ -75,40 +75,6 @@ static void run_object_help(struct call *c)
 	call_help(c, lines);
 }
 
-static void run_memory_usage(struct call *c)
-{
-	struct store_key key = call_key(c, 2);
-	int64_t samples = 5;
-	for (unsigned i = 3; i < c->argc; i++) {
-		if (!arg_is(&c->argv[i], "SAMPLES") || i + 1 >= c->argc) {
-			reply_syntax_error(c->reply);
-			return;
-		}
-		if (!call_int(c, ++i, &samples))
-			return;
-		if (samples < 0) {
-			reply_syntax_error(c->reply);
-			return;
-		}
-	}
-	const struct entry *e = store_find(&c->op, &key, STORE_PEEK);
-	if (e)
-		reply_int(c->reply, (int64_t)entry_memory(e, samples < UINT32_MAX ? (unsigned)samples : UINT32_MAX));
-	else
-		reply_null(c->reply);
-}
-
-static void run_memory_help(struct call *c)
-{
-	static const char *const lines[] = {
-		"USAGE <key> [SAMPLES <count>]",
-		"    Bytes that the key and its value take. Of a value with elements, <count> are",
-		"    looked at (5; 0 means all).",
-		NULL,
-	};
-	call_help(c, lines);
-}
-
 /* ------------------------------------------------------------------ rows */
 
 static struct command object_subs[] = {
@@ -162,35 +128,7 @@ static struct command object_subs[] = {
 	{ .name = NULL },
 };
 
-static struct command memory_subs[] = {
-	{
-		.name = "help", .run = run_memory_help, .class = EXEC_LOCAL, .arity = 2,
-		.flags = CMD_LOADING | CMD_STALE,
-		.group = "server", .since = "4.0.0",
-		.summary = "Lists the subcommands.",
-		.complexity = "O(1)",
-	},
-	{
-		.name = "usage", .run = run_memory_usage, .class = EXEC_KEYED, .arity = -3,
-		.flags = CMD_READONLY,
-		.keys = { KEY_RANGE(KEY_RO, 2, 0, 1) },
-		.group = "server", .since = "4.0.0",
-		.summary = "Estimates how many bytes a key and its value take.",
-		.complexity = "O(N) in the number of samples",
-		.args = "key:key#0 [SAMPLES count:integer]",
-	},
-	{ .name = NULL },
-};
-
 struct command object_commands[] = {
-	{
-		.name = "memory", .class = EXEC_LOCAL, .arity = -2,
-		.flags = CMD_CONTAINER,
-		.group = "server", .since = "4.0.0",
-		.summary = "Asks about memory. Its subcommands do the work.",
-		.complexity = "That of the subcommand",
-		.subs = memory_subs,
-	},
 	{
 		.name = "object", .class = EXEC_LOCAL, .arity = -2,
 		.flags = CMD_CONTAINER,
