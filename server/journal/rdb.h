@@ -83,7 +83,4 @@ int rdb_check_file(const char *path);
 /* As part of another check (the base of an AOF): from an offset; 0 and *end, or -EINVAL with error and at set. */
 int rdb_check_fd(struct rdb_load *l, int fd, const char *path, uint64_t offset);
 
-/* Function libraries that came with a file: kept as bytes and written back. [alone, or before the loops start] */
-void rdb_functions_clear(void);
-
 #endif

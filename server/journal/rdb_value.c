@@ -1,0 +1,210 @@
+/* rdb_value: see rdb_value.h. */
+#include "server/journal/rdb_value.h"
+
+#include <string.h>
+
+#include "server/journal/rdb_scan.h"
+#include "store/number.h"
+#include "store/types/hash.h"
+#include "store/types/list.h"
+#include "store/types/set.h"
+#include "store/types/zset.h"
+
+enum { NODE_PLAIN = 1, NODE_PACKED = 2 };
+
+/* ------------------------------------------------------------------ parts */
+
+static void put_bytes(struct snapshot_buf *b, const void *bytes, size_t len)
+{
+	char *to = snapshot_buf_room(b, len);
+	if (!to)
+		return;
+	memcpy(to, bytes, len);
+	b->len += len;
+}
+
+static void put_len(struct snapshot_buf *b, uint64_t len)
+{
+	char *to = snapshot_buf_room(b, 9);
+	if (to)
+		b->len += rdb_put_len((uint8_t *)to, len);
+}
+
+static void put_plain(struct snapshot_buf *b, const void *bytes, size_t len)
+{
+	char *to = snapshot_buf_room(b, len + 9);
+	if (!to)
+		return;
+	size_t n = rdb_put_len((uint8_t *)to, len);
+	memcpy(to + n, bytes, len);
+	b->len += n + len;
+}
+
+static bool put_small_int(struct snapshot_buf *b, int64_t v)
+{
+	if (v < INT32_MIN || v > INT32_MAX)
+		return false;
+	unsigned power = v >= INT8_MIN && v <= INT8_MAX ? 0 : v >= INT16_MIN && v <= INT16_MAX ? 1 : 2;
+	uint8_t out[5] = { (uint8_t)(0xc0 | power) };
+	for (unsigned i = 0; i < 1u << power; i++)
+		out[1 + i] = (uint8_t)((uint64_t)v >> 8 * i);
+	put_bytes(b, out, 1 + ((size_t)1 << power));
+	return true;
+}
+
+static void put_string(struct snapshot_buf *b, const char *bytes, size_t len)
+{
+	int64_t v;
+	if (len > 11 || !number_parse(bytes, len, &v) || !put_small_int(b, v))
+		put_plain(b, bytes, len);
+}
+
+static void put_item(struct snapshot_buf *b, const struct value_item *item)
+{
+	char buf[NUMBER_MAX];
+	size_t len;
+	if (!item->str && put_small_int(b, item->num))
+		return;
+	const char *text = value_text(item, buf, &len);
+	put_string(b, text, len);
+}
+
+static void put_type(struct snapshot_buf *b, unsigned type, const struct entry *e)
+{
+	uint8_t byte = (uint8_t)type;
+	put_bytes(b, &byte, 1);
+	put_string(b, entry_key(e), entry_key_len(e));
+}
+
+/* ------------------------------------------------------------------ types */
+
+static void put_string_value(struct snapshot_buf *b, const struct entry *e)
+{
+	char buf[24];
+	size_t len;
+	put_type(b, RDB_STRING, e);
+	const char *bytes = entry_string(e, buf, &len);
+	put_string(b, bytes, len);
+}
+
+static int put_node(void *ctx, bool plain, const uint8_t *bytes, size_t len)
+{
+	struct snapshot_buf *b = ctx;
+	put_len(b, plain ? NODE_PLAIN : NODE_PACKED);
+	put_plain(b, bytes, len);
+	return b->failed;
+}
+
+static void put_list(struct snapshot_buf *b, const struct entry *e)
+{
+	const struct value v = value_of(e);
+	put_type(b, RDB_LIST_QUICKLIST_2, e);
+	if (v.encoding == ENC_LISTPACK) {
+		put_len(b, 1);
+		put_node(b, false, v.ptr, listpack_bytes(v.ptr));
+	} else {
+		put_len(b, quicklist_nodes(v.ptr));
+		quicklist_visit_nodes(v.ptr, put_node, b);
+	}
+}
+
+static unsigned int_width(int64_t v)
+{
+	return v >= INT16_MIN && v <= INT16_MAX ? 2 : v >= INT32_MIN && v <= INT32_MAX ? 4 : 8;
+}
+
+/* Width, number, integers in ascending order. */
+static void put_intset(struct snapshot_buf *b, const struct value *v)
+{
+	struct set_iter it;
+	struct value_item item;
+	uint32_t head[2] = { 2, (uint32_t)set_len(v) };
+	for (set_begin(&it, v); set_next(&it, &item);)
+		head[0] = int_width(item.num) > head[0] ? int_width(item.num) : head[0];
+	size_t len = sizeof head + (size_t)head[0] * head[1];
+	put_len(b, len);
+	char *to = snapshot_buf_room(b, len);
+	if (!to)
+		return;
+	b->len += len;
+	memcpy(to, head, sizeof head);
+	to += sizeof head;
+	for (set_begin(&it, v); set_next(&it, &item); to += head[0])
+		memcpy(to, &item.num, head[0]); /* the machine is little-endian: table.h */
+}
+
+static void put_set(struct snapshot_buf *b, const struct entry *e)
+{
+	const struct value v = value_of(e);
+	struct set_iter it;
+	struct value_item item;
+	if (v.encoding == ENC_INTSET) {
+		put_type(b, RDB_SET_INTSET, e);
+		put_intset(b, &v);
+		return;
+	}
+	put_type(b, RDB_SET, e);
+	put_len(b, set_len(&v));
+	for (set_begin(&it, &v); set_next(&it, &item) && !b->failed;)
+		put_item(b, &item);
+}
+
+static void put_hash(struct snapshot_buf *b, const struct entry *e)
+{
+	const struct value v = value_of(e);
+	struct hash_iter it;
+	struct value_item field, val;
+	if (v.encoding == ENC_LISTPACK) {
+		put_type(b, RDB_HASH_LISTPACK, e);
+		put_plain(b, v.ptr, listpack_bytes(v.ptr));
+		return;
+	}
+	put_type(b, RDB_HASH, e);
+	put_len(b, hash_len(&v));
+	for (hash_begin(&it, &v); hash_next(&it, &field, &val) && !b->failed;) {
+		put_item(b, &field);
+		put_item(b, &val);
+	}
+}
+
+/* From the highest down: whoever builds a list by inserting at its head is fastest so. */
+static void put_zset(struct snapshot_buf *b, const struct entry *e)
+{
+	const struct value v = value_of(e);
+	struct zset_iter it;
+	struct zset_item item;
+	if (v.encoding == ENC_LISTPACK) {
+		put_type(b, RDB_ZSET_LISTPACK, e);
+		put_plain(b, v.ptr, listpack_bytes(v.ptr));
+		return;
+	}
+	put_type(b, RDB_ZSET_2, e);
+	put_len(b, zset_count(&v));
+	for (zset_iter_init(&it, &v, 0, true); zset_iter_next(&it, &item) && !b->failed;) {
+		put_string(b, item.ptr, item.len);
+		put_bytes(b, &item.score, 8);
+	}
+}
+
+void rdb_value_put(struct snapshot_buf *b, const struct entry *e)
+{
+	switch (entry_type(e)) {
+	case STORE_STRING:
+		put_string_value(b, e);
+		break;
+	case STORE_LIST:
+		put_list(b, e);
+		break;
+	case STORE_SET:
+		put_set(b, e);
+		break;
+	case STORE_HASH:
+		put_hash(b, e);
+		break;
+	case STORE_ZSET:
+		put_zset(b, e);
+		break;
+	default:
+		b->failed = true;
+	}
+}
