@@ -132,11 +132,21 @@ static struct net_listener *add_listener(struct net_server *s, struct net_listen
 	return NULL;
 }
 
-struct net_listener *net_listen(struct net_server *s, const char *url, int *err)
+struct net_listener *net_listen_transport(struct net_server *s, const char *url, const struct net_transport *t, void *ctx,
+                                          int *err)
 {
 	struct net_listener *l = NULL;
 	*err = addr_listen(url, s, &l);
-	return *err ? NULL : add_listener(s, l, err);
+	if (*err)
+		return NULL;
+	l->transport = t;
+	l->transport_ctx = ctx;
+	return add_listener(s, l, err);
+}
+
+struct net_listener *net_listen(struct net_server *s, const char *url, int *err)
+{
+	return net_listen_transport(s, url, NULL, NULL, err);
 }
 
 struct net_listener *net_listen_fd(struct net_server *s, int take_fd, int tag, int *err)

@@ -23,6 +23,10 @@ struct net_tls *net_tls_server(const char *cert_file, const char *key_file, int 
 /* For net_dial(): the server's certificate must be signed by one in ca_file and name the host; NULL ca_file: the system's
  * authorities; verify false: anything goes. */
 struct net_tls *net_tls_client(const char *ca_file, bool verify, int *err);
+/* Around an SSL_CTX of the program's own, which is taken. NULL: out of memory, the context is still the caller's. */
+struct net_tls *net_tls_from_context(void *take_ssl_ctx);
+/* Connections from the next one on use the context of `take`, which is taken; those that are open keep theirs. [any] */
+void net_tls_replace(struct net_tls *t, struct net_tls *take);
 void net_tls_free(struct net_tls *t);
 const struct net_transport *net_tls_transport(void);
 /* The SSL_CTX, for settings that are not offered here. */

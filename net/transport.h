@@ -32,6 +32,9 @@ struct net_transport {
 	void (*free_state)(void *state);
 };
 
+/* As net_listen(): connections of this listener use the transport. */
+struct net_listener *net_listen_transport(struct net_server *s, const char *url, const struct net_transport *t, void *ctx,
+                                          int *err);
 /* Connections of this listener use the transport, from the next one on. Before the server starts [owner]. */
 void net_listener_set_transport(struct net_listener *l, const struct net_transport *t, void *ctx);
 /* The connection's transport state, or NULL. [loop] */

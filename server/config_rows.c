@@ -18,7 +18,6 @@
 #define W_PERSISTENCE "persistence (RDB and AOF files)"
 #define W_REPLICATION "replication"
 #define W_CLUSTER "cluster mode"
-#define W_TLS "TLS"
 #define W_ACL "access control lists"
 #define W_SCRIPTS "scripts"
 #define W_TRACKING "client-side caching"
@@ -139,29 +138,29 @@ const struct config_row config_rows[] = {
 	STRING("bind-source-addr", NULL, bind_source_addr, "", 0, W_REPLICATION),
 	INT("socket-mark-id", NULL, socket_mark_id, "0", 0, UINT32_MAX, IMM, N_MARKS),
 	INT("max-new-connections-per-cycle", NULL, max_new_connections_per_cycle, "10", 1, 1000, 0, N_ACCEPT),
-	INT("max-new-tls-connections-per-cycle", NULL, max_new_tls_connections_per_cycle, "1", 1, 1000, 0, W_TLS),
+	INT("max-new-tls-connections-per-cycle", NULL, max_new_tls_connections_per_cycle, "1", 1, 1000, 0, N_ACCEPT),
 	SPECIAL("rename-command", NULL, &config_rename, NULL, IMM | CONFIG_FILE_ONLY | CONFIG_MULTI, NULL),
 	/* TLS */
-	INT("tls-port", NULL, tls_port, "0", 0, 65535, 0, W_TLS),
-	BOOL("tls-cluster", NULL, tls_cluster, "no", 0, W_TLS),
-	BOOL("tls-replication", NULL, tls_replication, "no", 0, W_TLS),
-	ENUM("tls-auth-clients", NULL, tls_auth_clients, "yes", tls_auths, 0, W_TLS),
-	BOOL("tls-prefer-server-ciphers", NULL, tls_prefer_server_ciphers, "no", 0, W_TLS),
-	BOOL("tls-session-caching", NULL, tls_session_caching, "yes", 0, W_TLS),
-	INT("tls-session-cache-size", NULL, tls_session_cache_size, "20480", 0, INT_MAX, 0, W_TLS),
-	INT("tls-session-cache-timeout", NULL, tls_session_cache_timeout_s, "300", 0, INT_MAX, 0, W_TLS),
-	STRING("tls-cert-file", NULL, tls_cert_file, "", 0, W_TLS),
-	STRING("tls-key-file", NULL, tls_key_file, "", 0, W_TLS),
-	STRING("tls-key-file-pass", NULL, tls_key_file_pass, "", 0, W_TLS),
-	STRING("tls-client-cert-file", NULL, tls_client_cert_file, "", 0, W_TLS),
-	STRING("tls-client-key-file", NULL, tls_client_key_file, "", 0, W_TLS),
-	STRING("tls-client-key-file-pass", NULL, tls_client_key_file_pass, "", 0, W_TLS),
-	STRING("tls-dh-params-file", NULL, tls_dh_params_file, "", 0, W_TLS),
-	STRING("tls-ca-cert-file", NULL, tls_ca_cert_file, "", 0, W_TLS),
-	STRING("tls-ca-cert-dir", NULL, tls_ca_cert_dir, "", 0, W_TLS),
-	STRING("tls-protocols", NULL, tls_protocols, "", 0, W_TLS),
-	STRING("tls-ciphers", NULL, tls_ciphers, "", 0, W_TLS),
-	STRING("tls-ciphersuites", NULL, tls_ciphersuites, "", 0, W_TLS),
+	INT("tls-port", NULL, tls_port, "0", 0, 65535, 0, NULL),
+	BOOL("tls-cluster", NULL, tls_cluster, "no", 0, W_REPLICATION),
+	BOOL("tls-replication", NULL, tls_replication, "no", 0, W_REPLICATION),
+	ENUM("tls-auth-clients", NULL, tls_auth_clients, "yes", tls_auths, 0, NULL),
+	BOOL("tls-prefer-server-ciphers", NULL, tls_prefer_server_ciphers, "no", 0, NULL),
+	BOOL("tls-session-caching", NULL, tls_session_caching, "yes", 0, NULL),
+	INT("tls-session-cache-size", NULL, tls_session_cache_size, "20480", 0, INT_MAX, 0, NULL),
+	INT("tls-session-cache-timeout", NULL, tls_session_cache_timeout_s, "300", 0, INT_MAX, 0, NULL),
+	STRING("tls-cert-file", NULL, tls_cert_file, "", 0, NULL),
+	STRING("tls-key-file", NULL, tls_key_file, "", 0, NULL),
+	STRING("tls-key-file-pass", NULL, tls_key_file_pass, "", 0, NULL),
+	STRING("tls-client-cert-file", NULL, tls_client_cert_file, "", 0, W_REPLICATION),
+	STRING("tls-client-key-file", NULL, tls_client_key_file, "", 0, W_REPLICATION),
+	STRING("tls-client-key-file-pass", NULL, tls_client_key_file_pass, "", 0, W_REPLICATION),
+	STRING("tls-dh-params-file", NULL, tls_dh_params_file, "", 0, NULL),
+	STRING("tls-ca-cert-file", NULL, tls_ca_cert_file, "", 0, NULL),
+	STRING("tls-ca-cert-dir", NULL, tls_ca_cert_dir, "", 0, NULL),
+	STRING("tls-protocols", NULL, tls_protocols, "", 0, NULL),
+	STRING("tls-ciphers", NULL, tls_ciphers, "", 0, NULL),
+	STRING("tls-ciphersuites", NULL, tls_ciphersuites, "", 0, NULL),
 	/* process */
 	BOOL("daemonize", NULL, daemonize, "no", IMM, NULL),
 	ENUM("supervised", NULL, supervised, "no", supervisors, IMM, NULL),

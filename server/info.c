@@ -124,6 +124,12 @@ static void add_listeners(struct info_text *t, const struct config *cfg)
 			info_add(t, ",bind=%s", cfg->bind[i]);
 		info_add(t, ",port=%d\r\n", server_port());
 	}
+	if (cfg->tls_port) {
+		info_add(t, "listener%d:name=tls", n++);
+		for (int i = 0; i < cfg->bind_count; i++)
+			info_add(t, ",bind=%s", cfg->bind[i]);
+		info_add(t, ",port=%d\r\n", cfg->tls_port);
+	}
 	if (*cfg->unixsocket)
 		info_add(t, "listener%d:name=unix,bind=%s\r\n", n, cfg->unixsocket);
 }

@@ -5,19 +5,32 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/net.h"
+#include "net/tls.h"
 #include "server/log.h"
+#include "server/tls.h"
 
 #define MAX_LISTENERS 16 /* `bind` has no more addresses */
 
+/* The listeners of one port: plain TCP or TLS. */
+struct service {
+	const char *name; /* as in the log and in INFO */
+	bool tls;
+	struct net_listener *v[MAX_LISTENERS];
+	int n;
+	const struct config *open_for; /* what they were opened from */
+};
+
 static struct net_server *server;
-static const struct config *open_for; /* what the listeners were opened from */
-static struct net_listener *tcp[MAX_LISTENERS];
-static int tcp_count;
+static struct service plain = { .name = "TCP" }, secure = { .name = "TLS", .tls = true };
 
 int listen_port(void)
 {
-	return tcp_count ? net_listener_port(tcp[0]) : 0;
+	return plain.n ? net_listener_port(plain.v[0]) : 0;
+}
+
+static int port_of(const struct service *s, const struct config *cfg)
+{
+	return s->tls ? cfg->tls_port : cfg->port;
 }
 
 /* The address as net wants it. */
@@ -44,26 +57,31 @@ static bool may_be_missing(const char *bind, int err)
 }
 
 /* All addresses of `bind`, or none. The number opened, or -errno. */
-static int open_tcp(const struct config *cfg, struct net_listener **v)
+static int open_all(const struct service *s, const struct config *cfg, struct net_listener **v)
 {
 	char url[300];
-	int n = 0;
+	int n = 0, port = port_of(s, cfg);
+	struct net_tls *tls = s->tls && port ? tls_context(cfg) : NULL;
 
-	for (int i = 0; i < cfg->bind_count && cfg->port; i++) {
+	if (s->tls && port && !tls) {
+		log_warning("Failed to configure TLS. Check logs for more info.");
+		return -EINVAL;
+	}
+	for (int i = 0; i < cfg->bind_count && port; i++) {
 		const char *host = cfg->bind[i] + (*cfg->bind[i] == '-');
 		int err = 0;
-		make_url(host, cfg->port, url, sizeof url);
-		v[n] = net_listen(server, url, &err);
+		make_url(host, port, url, sizeof url);
+		v[n] = net_listen_transport(server, url, tls ? net_tls_transport() : NULL, tls, &err);
 		if (v[n]) {
 			n++;
 		} else if (!may_be_missing(cfg->bind[i], err)) {
-			log_warning("Warning: Could not create server TCP listening socket %s:%d: bind: %s", host, cfg->port,
+			log_warning("Warning: Could not create server %s listening socket %s:%d: bind: %s", s->name, host, port,
 			            strerror(-err));
 			close_all(v, n);
 			return err;
 		}
 	}
-	return n == 0 && cfg->bind_count && cfg->port ? -EADDRNOTAVAIL : n;
+	return n == 0 && cfg->bind_count && port ? -EADDRNOTAVAIL : n;
 }
 
 static int open_unix(const struct config *cfg)
@@ -83,62 +101,84 @@ static int open_unix(const struct config *cfg)
 	return err;
 }
 
-static void use(struct net_listener *const *v, int n)
+static void use(struct service *s, struct net_listener *const *v, int n)
 {
-	memcpy(tcp, v, sizeof tcp);
-	tcp_count = n;
-	if (open_for)
-		config_unref(open_for);
-	open_for = config_ref();
+	memcpy(s->v, v, sizeof s->v);
+	s->n = n;
+	if (s->open_for)
+		config_unref(s->open_for);
+	s->open_for = config_ref();
 }
 
 /* On another port the new listeners come first, so that clients always find one. On the same port the addresses may
  * overlap, so the old ones go first, and come back if the new ones fail. */
-static bool change(const struct config *now, char **error)
+static bool move(struct service *s, const struct config *now, char **error)
 {
 	struct net_listener *fresh[MAX_LISTENERS] = { 0 };
-	bool same_port = now->port == open_for->port;
+	bool same_port = port_of(s, now) == port_of(s, s->open_for);
 
 	if (same_port)
-		close_all(tcp, tcp_count);
-	int n = open_tcp(now, fresh);
+		close_all(s->v, s->n);
+	int n = open_all(s, now, fresh);
 	if (n >= 0) {
 		if (!same_port)
-			close_all(tcp, tcp_count);
-		use(fresh, n);
+			close_all(s->v, s->n);
+		use(s, fresh, n);
 		return true;
 	}
 	if (same_port) {
-		tcp_count = open_tcp(open_for, tcp);
-		if (tcp_count < 0)
-			tcp_count = 0;
+		s->n = open_all(s, s->open_for, s->v);
+		if (s->n < 0)
+			s->n = 0;
 	}
 	*error = strdup(same_port ? "Failed to bind to specified addresses."
 	                          : "Unable to listen on this port. Check server logs.");
 	return false;
 }
 
-int listen_open(struct net_server *net, const struct config *cfg)
+static bool change_port(const struct config *now, char **error)
+{
+	return move(&plain, now, error);
+}
+
+static bool change_tls_port(const struct config *now, char **error)
+{
+	return move(&secure, now, error);
+}
+
+static bool change_bind(const struct config *now, char **error)
+{
+	return move(&plain, now, error) && move(&secure, now, error);
+}
+
+static int open_service(struct service *s, const struct config *cfg)
 {
 	struct net_listener *v[MAX_LISTENERS] = { 0 };
-
-	server = net;
-	int n = open_tcp(cfg, v);
-	if (n < 0) {
-		log_warning("Failed listening on port %d (tcp), aborting. Another server may use it: stop that one, or choose "
+	int n = open_all(s, cfg, v);
+	if (n < 0 && n != -EINVAL)
+		log_warning("Failed listening on port %d (%s), aborting. Another server may use it: stop that one, or choose "
 		            "another port or bind address.",
-		            cfg->port);
-		return n;
-	}
-	use(v, n);
-	int err = *cfg->unixsocket ? open_unix(cfg) : 0;
+		            port_of(s, cfg), s->tls ? "tls" : "tcp");
+	if (n >= 0)
+		use(s, v, n);
+	return n < 0 ? n : 0;
+}
+
+int listen_open(struct net_server *net, const struct config *cfg)
+{
+	server = net;
+	int err = open_service(&plain, cfg);
+	err = err ? err : open_service(&secure, cfg);
+	err = err || !*cfg->unixsocket ? err : open_unix(cfg);
 	if (err)
 		return err;
-	if (!n && !*cfg->unixsocket) {
+	if (!plain.n && !secure.n && !*cfg->unixsocket) {
 		log_warning("Configured to not listen anywhere, exiting. Set `port` and `bind`, or `unixsocket`.");
 		return -EADDRNOTAVAIL;
 	}
-	config_on_change("port", change);
-	config_on_change("bind", change);
+	config_on_change("port", change_port);
+	config_on_change("tls-port", change_tls_port);
+	config_on_change("bind", change_bind);
+	tls_init();
 	return 0;
 }

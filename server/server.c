@@ -29,6 +29,7 @@
 #include "server/process.h"
 #include "server/pubsub.h"
 #include "server/replay.h"
+#include "server/tls.h"
 #include "server/touch.h"
 #include "server/txn.h"
 #include "server/worker.h"
@@ -310,6 +311,7 @@ static void take_down(void)
 {
 	if (server.net)
 		net_server_free(server.net);
+	tls_free();
 	replay_stop();
 	if (server.journal)
 		journal_free(server.journal);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #define RECORD 16384 /* what fits into one record */
 
 struct net_tls {
+	pthread_mutex_t lock; /* of ctx: it may be replaced */
 	SSL_CTX *ctx;
 	bool verify;
 };
@@ -21,24 +23,41 @@ struct tls_conn {
 	bool failed;
 };
 
-static struct net_tls *tls_new(const SSL_METHOD *method, int *err)
+struct net_tls *net_tls_from_context(void *take_ssl_ctx)
 {
 	struct net_tls *t = calloc(1, sizeof *t);
-	*err = -ENOMEM;
 	if (!t)
 		return NULL;
-	t->ctx = SSL_CTX_new(method);
-	if (!t->ctx) {
-		free(t);
-		return NULL;
-	}
-	SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
+	pthread_mutex_init(&t->lock, NULL);
+	t->ctx = take_ssl_ctx;
 	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 #ifdef SSL_OP_ENABLE_KTLS
 	SSL_CTX_set_options(t->ctx, SSL_OP_ENABLE_KTLS);
 #endif
-	*err = 0;
 	return t;
+}
+
+static struct net_tls *tls_new(const SSL_METHOD *method, int *err)
+{
+	SSL_CTX *ctx = SSL_CTX_new(method);
+	struct net_tls *t = ctx ? net_tls_from_context(ctx) : NULL;
+	*err = t ? 0 : -ENOMEM;
+	if (t)
+		SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
+	else
+		SSL_CTX_free(ctx);
+	return t;
+}
+
+void net_tls_replace(struct net_tls *t, struct net_tls *take)
+{
+	pthread_mutex_lock(&t->lock);
+	SSL_CTX *old = t->ctx;
+	t->ctx = take->ctx;
+	t->verify = take->verify;
+	pthread_mutex_unlock(&t->lock);
+	take->ctx = old; /* its connections hold references of their own */
+	net_tls_free(take);
 }
 
 struct net_tls *net_tls_server(const char *cert_file, const char *key_file, int *err)
@@ -76,6 +95,7 @@ void net_tls_free(struct net_tls *t)
 	if (!t)
 		return;
 	SSL_CTX_free(t->ctx);
+	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
 
@@ -90,7 +110,10 @@ static void *new_state(void *ctx, int fd, bool client, const char *host)
 	struct tls_conn *c = calloc(1, sizeof *c);
 	if (!c)
 		return NULL;
+	pthread_mutex_lock(&t->lock);
 	c->ssl = SSL_new(t->ctx);
+	bool verify = t->verify;
+	pthread_mutex_unlock(&t->lock);
 	if (!c->ssl || SSL_set_fd(c->ssl, fd) != 1) {
 		SSL_free(c->ssl);
 		free(c);
@@ -104,7 +127,7 @@ static void *new_state(void *ctx, int fd, bool client, const char *host)
 	if (host && *host) {
 		SSL_set_tlsext_host_name(c->ssl, host);
 		X509_VERIFY_PARAM *p = SSL_get0_param(c->ssl);
-		if (t->verify && X509_VERIFY_PARAM_set1_ip_asc(p, host) != 1)
+		if (verify && X509_VERIFY_PARAM_set1_ip_asc(p, host) != 1)
 			SSL_set1_host(c->ssl, host);
 	}
 	return c;

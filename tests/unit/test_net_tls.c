@@ -1,10 +1,7 @@
 /* TLS as a transport: both sides on the library, strangers, wrong names, close in the middle. */
 #include <check.h>
 #include <errno.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +9,7 @@
 #include <unistd.h>
 
 #include "net/tls.h"
+#include "tests/lib/certificate.h"
 #include "tests/lib/net_fixture.h"
 
 #define STREAM (3 << 20)
@@ -21,32 +19,11 @@ static struct latch opened, closed, done, failed;
 static size_t got;
 static atomic_int dial_error;
 
-/* A certificate for 127.0.0.1 that signs itself. */
 static void make_certificate(void)
 {
-	EVP_PKEY *pkey = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
 	snprintf(cert, sizeof cert, "/tmp/net_tls_%d.crt", (int)getpid());
 	snprintf(key, sizeof key, "/tmp/net_tls_%d.key", (int)getpid());
-	X509_set_version(x, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_gmtime_adj(X509_getm_notBefore(x), 0);
-	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-	X509_set_pubkey(x, pkey);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(x));
-	X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
-	X509_add_ext(x, san, -1);
-	X509_EXTENSION_free(san);
-	ck_assert_int_gt(X509_sign(x, pkey, EVP_sha256()), 0);
-	FILE *f = fopen(cert, "w");
-	PEM_write_X509(f, x);
-	fclose(f);
-	f = fopen(key, "w");
-	PEM_write_PrivateKey(f, pkey, NULL, NULL, 0, NULL, NULL);
-	fclose(f);
-	X509_free(x);
-	EVP_PKEY_free(pkey);
+	ck_assert(certificate_make(cert, key, "test"));
 	opened = closed = done = failed = (struct latch)LATCH;
 	got = 0;
 }
