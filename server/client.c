@@ -12,6 +12,7 @@
 #include "server/monitor.h"
 #include "server/pubsub.h"
 #include "server/server.h"
+#include "server/tracking.h"
 #include "server/txn.h"
 #include "server/worker.h"
 
@@ -72,6 +73,7 @@ void client_free(struct client *c)
 	txn_discard(c);
 	pubsub_leave(c);
 	monitor_leave(c);
+	tracking_off(c);
 	free_extra(c);
 	free(c);
 }
@@ -88,6 +90,7 @@ void client_reset(struct client *c)
 	txn_discard(c);
 	pubsub_leave(c);
 	monitor_leave(c);
+	tracking_off(c);
 	c->flags &= ~(uint32_t)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT | CLIENT_NO_EVICT |
 	                        CLIENT_NO_TOUCH | CLIENT_AUTHENTICATED);
 	if (!*config()->requirepass)
@@ -207,7 +210,7 @@ size_t client_out_memory(const struct client *c)
 size_t client_memory(const struct client *c)
 {
 	size_t n = sizeof *c + client_in_memory(c) + client_out_memory(c);
-	n += txn_memory(c) + pubsub_memory(c);
+	n += txn_memory(c) + pubsub_memory(c) + tracking_memory(c);
 	if (c->extra)
 		n += sizeof *c->extra;
 	return n;

@@ -4,6 +4,7 @@
 #include "net/net.h"
 #include "server/client.h"
 #include "server/pubsub.h"
+#include "server/tracking.h"
 #include "server/txn.h"
 #include "server/command.h"
 
@@ -22,6 +23,10 @@ static void flag_letters(const struct client *c, char *out)
 	for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
 		if (c->flags & letters[i].flag)
 			out[n++] = letters[i].letter;
+	if (tracking_flags(c) & TRACKING_BROKEN)
+		out[n++] = 'R';
+	if (tracking_flags(c) & TRACKING_BCAST)
+		out[n++] = 'B';
 	if (n == 0)
 		out[n++] = 'N';
 	out[n] = 0;
@@ -43,12 +48,12 @@ int client_describe(const struct client *c, int64_t now_ms, char *buf, size_t si
 	return snprintf(buf, size,
 	                "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u "
 	                "multi=%d qbuf=%zu qbuf-free=0 argv-mem=%u multi-mem=%zu rbs=0 rbp=0 obl=0 oll=0 omem=%zu "
-	                "tot-mem=%zu events=%s cmd=%s user=%s redir=-1 resp=%u lib-name=%s lib-ver=%s",
+	                "tot-mem=%zu events=%s cmd=%s user=%s redir=%lld resp=%u lib-name=%s lib-ver=%s",
 	                (unsigned long long)c->id, peer, local, net_conn_fd(c->conn), text(x->name),
 	                (long long)(now_ms - c->created_ms) / 1000, (long long)(now_ms - c->last_active_ms) / 1000, flags,
 	                (unsigned)c->db, pubsub_count_of(c, PUBSUB_CHANNEL), pubsub_count_of(c, PUBSUB_PATTERN),
 	                pubsub_count_of(c, PUBSUB_SHARD), txn_queued(c), client_in_memory(c), c->argv_bytes, txn_memory(c),
 	                client_out_memory(c), client_memory(c),
 	                net_out_pending(c->conn) ? "rw" : "r", c->last_command ? c->last_command->full_name : "NULL",
-	                c->user ? c->user : "(superuser)", c->resp, text(x->lib_name), text(x->lib_ver));
+	                c->user ? c->user : "(superuser)", (long long)tracking_redirect(c), c->resp, text(x->lib_name), text(x->lib_ver));
 }

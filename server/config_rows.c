@@ -20,7 +20,6 @@
 #define W_CLUSTER "cluster mode"
 #define W_ACL "access control lists"
 #define W_SCRIPTS "scripts"
-#define W_TRACKING "client-side caching"
 #define W_NOTIFY "keyspace notifications"
 #define W_TYPES "the data types they tune"
 /* What has nothing to do here. */
@@ -237,7 +236,7 @@ const struct config_row config_rows[] = {
 	ENUM("enable-debug-command", NULL, enable_debug_command, "no", allows, IMM, NULL),
 	ENUM("enable-protected-configs", NULL, enable_protected_configs, "no", allows, IMM, NULL),
 	ENUM("enable-module-command", NULL, enable_module_command, "no", allows, IMM, NULL),
-	INT64("tracking-table-max-keys", NULL, tracking_table_max_keys, "1000000", 0, INF, 0, W_TRACKING),
+	INT64("tracking-table-max-keys", NULL, tracking_table_max_keys, "1000000", 0, INF, 0, NULL),
 	/* encodings */
 	INT64("hash-max-listpack-entries", "hash-max-ziplist-entries", hash_max_listpack_entries, "512", 0, INF, 0, NULL),
 	INT64("hash-max-listpack-value", "hash-max-ziplist-value", hash_max_listpack_value, "64", 0, INF, MEM, NULL),

@@ -15,6 +15,7 @@
 #include "server/exec.h"
 #include "server/journal/journal.h"
 #include "server/server.h"
+#include "server/tracking.h"
 #include "server/txn.h"
 #include "server/worker.h"
 
@@ -67,6 +68,8 @@ static inline void run_and_commit(struct call *c)
 	/* Only now: somebody may have subscribed while this command waited. */
 	c->effects = journal_active(journal) ? &worker_current->effects : NULL;
 	dispatch_run(c);
+	if (__builtin_expect(c->client->flags & CLIENT_TRACKING, 0))
+		tracking_after(c, false);
 	if (__builtin_expect(c->effects != NULL, 0))
 		commit_effects(c);
 }
@@ -324,6 +327,8 @@ void dispatch_nested(struct call *outer, const struct command *cmd, const struct
 		effects_begin_call(in.effects);
 	w->ticks = clock_ticks();
 	dispatch_run(&in);
+	if (in.client->flags & CLIENT_TRACKING)
+		tracking_after(&in, true);
 	if (in.effects)
 		gather_effects(&in);
 	account(w, &in, true);

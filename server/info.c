@@ -22,6 +22,7 @@
 #include "server/repl_id.h"
 #include "server/server.h"
 #include "server/stats.h"
+#include "server/tracking.h"
 
 /* ------------------------------------------------------------------ text */
 
@@ -187,7 +188,9 @@ static void section_clients(struct info_text *t, struct store_op *op)
 	info_num(t, "client_recent_max_input_buffer", 0);
 	info_num(t, "client_recent_max_output_buffer", 0);
 	info_num(t, "blocked_clients", 0);
-	info_num(t, "tracking_clients", 0);
+	struct tracking_stats tracked;
+	tracking_get_stats(&tracked);
+	info_num(t, "tracking_clients", (int64_t)tracked.clients);
 	info_num(t, "clients_in_timeout_table", 0);
 	info_num(t, "total_blocking_keys", 0);
 	info_num(t, "total_blocking_keys_on_nokey", 0);
@@ -250,8 +253,13 @@ static void stats_keys(struct info_text *t, struct store_op *op)
 	info_add(t, "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:0\r\n"
 	            "total_forks:0\r\nmigrate_cached_sockets:0\r\nslave_expires_tracked_keys:0\r\nactive_defrag_hits:0\r\n"
 	            "active_defrag_misses:0\r\nactive_defrag_key_hits:0\r\nactive_defrag_key_misses:0\r\n"
-	            "total_active_defrag_time:0\r\ncurrent_active_defrag_time:0\r\ntracking_total_keys:0\r\n"
-	            "tracking_total_items:0\r\ntracking_total_prefixes:0\r\nunexpected_error_replies:0\r\n");
+	            "total_active_defrag_time:0\r\ncurrent_active_defrag_time:0\r\n");
+	struct tracking_stats tracked;
+	tracking_get_stats(&tracked);
+	info_num(t, "tracking_total_keys", (int64_t)tracked.keys);
+	info_num(t, "tracking_total_items", (int64_t)tracked.items);
+	info_num(t, "tracking_total_prefixes", (int64_t)tracked.prefixes);
+	info_add(t, "unexpected_error_replies:0\r\n");
 }
 
 static void section_stats(struct info_text *t, struct store_op *op)

@@ -31,6 +31,7 @@
 #include "server/replay.h"
 #include "server/tls.h"
 #include "server/touch.h"
+#include "server/tracking.h"
 #include "server/txn.h"
 #include "server/worker.h"
 
@@ -288,6 +289,7 @@ static int start(const struct config *cfg)
 	err = err ? err : worker_init(server.loops);
 	err = err ? err : open_store(cfg);
 	err = err ? err : txn_init(server.store);
+	err = err ? err : tracking_init(server.store, server.loops);
 	err = err ? err : latency_init(server.loops, command_count());
 	err = err ? err : monitor_init(server.loops);
 	account_init();
@@ -318,6 +320,7 @@ static void take_down(void)
 	if (server.store)
 		store_close(server.store);
 	txn_free();
+	tracking_free();
 	pubsub_free();
 	monitor_free();
 	latency_free();

@@ -386,8 +386,13 @@ static void client_help(struct call *c)
 	  __VA_ARGS__ }
 
 static struct command client_subs[] = {
+	CLIENT_ROW("caching", client_caching, EXEC_LOCAL, 3, SESSION_FLAGS, .since = "6.0.0",
+	           .summary = "Says whether the keys of the next command are to be tracked.", .complexity = "O(1)",
+	           .args = "mode:<yes:YES|no:NO>"),
 	CLIENT_ROW("getname", client_getname, EXEC_LOCAL, 2, SESSION_FLAGS, .since = "2.6.9",
 	           .summary = "Answers the connection's name.", .complexity = "O(1)"),
+	CLIENT_ROW("getredir", client_getredir, EXEC_LOCAL, 2, SESSION_FLAGS, .since = "6.0.0",
+	           .summary = "Answers which client gets the connection's invalidation messages.", .complexity = "O(1)"),
 	CLIENT_ROW("help", client_help, EXEC_LOCAL, 2, CMD_LOADING | CMD_STALE, .since = "5.0.0",
 	           .summary = "Lists the subcommands.", .complexity = "O(1)"),
 	CLIENT_ROW("id", client_id, EXEC_LOCAL, 2, SESSION_FLAGS, .since = "5.0.0",
@@ -430,6 +435,13 @@ static struct command client_subs[] = {
 	CLIENT_ROW("setname", client_setname, EXEC_LOCAL, 3, SESSION_FLAGS, .since = "2.6.9",
 	           .summary = "Names the connection.", .complexity = "O(1)", .args = "connection-name:string",
 	           .tips = "request_policy:all_nodes response_policy:all_succeeded"),
+	CLIENT_ROW("tracking", client_tracking, EXEC_ALONE, -3, SESSION_FLAGS, .since = "6.0.0",
+	           .summary = "Switches messages about changes of the keys that the connection has read on or off.",
+	           .complexity = "O(1)",
+	           .args = "status:<on:ON|off:OFF> [REDIRECT client-id:integer] [PREFIX prefix:string...+] [bcast:BCAST] "
+	                   "[optin:OPTIN] [optout:OPTOUT] [noloop:NOLOOP]"),
+	CLIENT_ROW("trackinginfo", client_trackinginfo, EXEC_LOCAL, 2, SESSION_FLAGS, .since = "6.2.0",
+	           .summary = "Tells how the connection tracks keys.", .complexity = "O(1)"),
 	CLIENT_ROW("unpause", client_unpause, EXEC_ALONE, 2, ADMIN_FLAGS, .since = "6.2.0",
 	           .summary = "Lets held back commands go on.", .complexity = "O(N) Where N is the number of paused clients"),
 	{ 0 },

@@ -11,4 +11,10 @@ bool session_set_text(char **field, const struct arg *a);
 /* Name the calling client; false: the reason was replied. */
 bool session_set_name(struct call *c, const struct arg *name);
 
+/* Client-side caching, whose rows stand among those of CLIENT. */
+void client_tracking(struct call *c);
+void client_caching(struct call *c);
+void client_getredir(struct call *c);
+void client_trackinginfo(struct call *c);
+
 #endif
