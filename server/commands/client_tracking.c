@@ -68,16 +68,16 @@ static const char *conflict(const struct call *c, const struct options *o)
 	if (o->n && !(o->flags & TRACKING_BCAST))
 		return "ERR PREFIX option requires BCAST mode to be enabled";
 	if (on && (old ^ o->flags) & TRACKING_BCAST)
-		return "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it "
-		       "with a different mode.";
+		return "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then "
+		       "re-enabling it with a different mode.";
 	if ((o->flags & TRACKING_BCAST) && (o->flags & opt))
 		return "ERR OPTIN and OPTOUT are not compatible with BCAST";
 	if ((o->flags & opt) == opt)
 		return "ERR You can't specify both OPTIN mode and OPTOUT mode";
 	if (((o->flags & TRACKING_OPTIN) && (old & TRACKING_OPTOUT)) ||
 	    ((o->flags & TRACKING_OPTOUT) && (old & TRACKING_OPTIN)))
-		return "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it "
-		       "with a different mode.";
+		return "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then "
+		       "re-enabling it with a different mode.";
 	return NULL;
 }
 
@@ -97,8 +97,8 @@ static bool prefixes_fit(struct call *c, const struct options *o)
 			if (!overlap(&o->prefixes[i], &has[k]))
 				continue;
 			reply_errorf(c->reply,
-			             "ERR Prefix '%.*s' overlaps with an existing prefix '%.*s'. Prefixes for a single client must not "
-			             "overlap.",
+			             "ERR Prefix '%.*s' overlaps with an existing prefix '%.*s'. Prefixes for a single client "
+			             "must not overlap.",
 			             shown(&o->prefixes[i]), o->prefixes[i].ptr, shown(&has[k]), has[k].ptr);
 			return false;
 		}
@@ -106,8 +106,8 @@ static bool prefixes_fit(struct call *c, const struct options *o)
 			if (!overlap(&o->prefixes[i], &o->prefixes[k]))
 				continue;
 			reply_errorf(c->reply,
-			             "ERR Prefix '%.*s' overlaps with another provided prefix '%.*s'. Prefixes for a single client must "
-			             "not overlap.",
+			             "ERR Prefix '%.*s' overlaps with another provided prefix '%.*s'. Prefixes for a single "
+			             "client must not overlap.",
 			             shown(&o->prefixes[i]), o->prefixes[i].ptr, shown(&o->prefixes[k]), o->prefixes[k].ptr);
 			return false;
 		}
@@ -153,8 +153,8 @@ void client_caching(struct call *c)
 	unsigned flags = tracking_flags(c->client);
 	bool yes = arg_is(&c->argv[2], "yes");
 	if (!(flags & (TRACKING_OPTIN | TRACKING_OPTOUT))) {
-		reply_error(c->reply, "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT "
-		                      "mode enabled");
+		reply_error(c->reply, "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
+		                      "OPTOUT mode enabled");
 	} else if (!yes && !arg_is(&c->argv[2], "no")) {
 		reply_syntax_error(c->reply);
 	} else if (yes && !(flags & TRACKING_OPTIN)) {

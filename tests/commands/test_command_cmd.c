@@ -22,7 +22,7 @@ START_TEST(info_shapes)
 	ck_assert(v && v->n == 1 && v->elements[0].n == 10);
 	const struct resp_value *subs = &v->elements[0].elements[9];
 	ck_assert(subs->type == '*' && subs->n >= 13);
-	ck_assert_str_eq(subs->elements[0].elements[0].text, "client|getname");
+	ck_assert_str_eq(subs->elements[0].elements[0].text, "client|caching");
 	resp_value_free(v);
 }
 END_TEST
