@@ -9,12 +9,15 @@
 #include "server/dispatch.h"
 #include "server/evict.h"
 #include "server/exec.h"
+#include "server/journal/snapshot.h"
+#include "server/persist.h"
 #include "server/server.h"
 #include "server/worker.h"
 
 #define UPKEEP_SHARE 4      /* at most a quarter of the time goes into upkeep */
 #define UPKEEP_SLICE_US 500 /* and never more at once, so that no client waits long */
 #define SAMPLE_MS 100
+#define SNAPSHOT_PERIOD_MS 1
 
 bool cron_expiry_off, cron_paused;
 
@@ -71,15 +74,25 @@ int64_t cron_tick(struct net_loop *loop)
 	worker_refresh_clock(w);
 	if (cron_paused)
 		return period_ms;
-	bool more = upkeep(w, period_ms);
+	bool snapshot = snapshot_tick(w->index), loading = dispatch_gates & GATE_LOADING;
+	if (snapshot && w->mono_ms - w->upkept_ms < period_ms)
+		return SNAPSHOT_PERIOD_MS;
+	w->upkept_ms = w->mono_ms;
+	bool more = loading ? false : upkeep(w, period_ms);
+	if (snapshot)
+		period_ms = SNAPSHOT_PERIOD_MS;
+	else if (more)
+		period_ms = UPKEEP_SLICE_US * (UPKEEP_SHARE - 1) / 1000 + 1;
 	if (w->mono_ms - w->sampled_ms < SAMPLE_MS)
-		return more ? UPKEEP_SLICE_US * (UPKEEP_SHARE - 1) / 1000 + 1 : period_ms;
+		return period_ms;
 	w->sampled_ms = w->mono_ms;
 	check_clients(w);
-	evict_tick(w);
+	if (!loading)
+		evict_tick(w);
 	if (w->index == 0) {
 		stats_sample(w->mono_ms);
 		end_pause(w);
+		persist_tick(w->index, w->now_ms);
 	}
-	return more ? UPKEEP_SLICE_US * (UPKEEP_SHARE - 1) / 1000 + 1 : period_ms;
+	return period_ms;
 }

@@ -14,12 +14,14 @@
 #include "server/evict.h"
 #include "server/exec.h"
 #include "server/journal/journal.h"
+#include "server/persist.h"
 #include "server/server.h"
 #include "server/tracking.h"
 #include "server/txn.h"
 #include "server/worker.h"
 
 bool dispatch_paused;
+unsigned dispatch_gates;
 
 static struct journal *journal;
 
@@ -31,6 +33,11 @@ void dispatch_set_journal(struct journal *j)
 struct journal *dispatch_journal(void)
 {
 	return journal;
+}
+
+static inline unsigned gates(void)
+{
+	return __atomic_load_n(&dispatch_gates, __ATOMIC_RELAXED);
 }
 
 /* ------------------------------------------------------------------ running */
@@ -116,7 +123,7 @@ static void run_many_keys(struct worker *w, struct call *c)
 
 static inline void run_keyed(struct worker *w, struct call *c)
 {
-	if (__builtin_expect(server_loops() == 1, 0)) {
+	if (__builtin_expect(server_loops() == 1 && !(gates() & GATE_LOADING), 0)) {
 		run_and_commit(c);
 	} else if (__builtin_expect(c->first_hash_arg != 0, 1)) {
 		store_lock(c->op.store, c->first_hash);
@@ -267,6 +274,35 @@ static __attribute__((noinline, cold)) bool memory_ok(struct call *c)
 	return false;
 }
 
+void dispatch_set_gate(enum dispatch_gate gate, bool on)
+{
+	if (on)
+		__atomic_fetch_or(&dispatch_gates, gate, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&dispatch_gates, ~(unsigned)gate, __ATOMIC_RELAXED);
+}
+
+/* true: a gate is shut for this command. */
+static bool gated(struct call *c, unsigned shut, bool *hold)
+{
+	const struct command *cmd = c->cmd;
+	uint32_t flags = cmd->flags | (cmd->plan ? txn_flags(c->client) & CMD_WRITE : 0);
+	if (shut & GATE_CLOSED) {
+		*hold = true;
+		return true;
+	}
+	if (shut & GATE_DISK && (flags & CMD_WRITE || !strcmp(cmd->name, "ping")) && !(c->client->flags & CLIENT_INTERNAL)) {
+		persist_refuse_write(c->reply);
+		return true;
+	}
+	/* DEBUG looks at what is being built. */
+	if (shut & GATE_LOADING && (!(flags & CMD_LOADING) || flags & CMD_NO_ASYNC_LOADING || !strcmp(cmd->name, "debug"))) {
+		reply_error(c->reply, "LOADING Redis is loading the dataset in memory");
+		return true;
+	}
+	return false;
+}
+
 /* false: a reply was written (or, with *hold, the command waits). */
 static bool checks(struct call *c, bool *hold)
 {
@@ -292,6 +328,8 @@ static bool checks(struct call *c, bool *hold)
 		             c->cmd->full_name);
 		return false;
 	}
+	if (__builtin_expect(gates(), 0) && gated(c, gates(), hold))
+		return false;
 	if (__builtin_expect(dispatch_paused, 0) && pauses(c)) {
 		*hold = true;
 		return false;

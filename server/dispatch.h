@@ -14,4 +14,14 @@ struct journal *dispatch_journal(void);
 /* Whether CLIENT PAUSE is on: written alone. */
 extern bool dispatch_paused;
 
+/* Reasons why commands do not run as usual, tested once per command. */
+enum dispatch_gate {
+	GATE_LOADING = 1, /* the data set is being loaded */
+	GATE_DISK = 2,    /* saving failed: writes are refused */
+	GATE_CLOSED = 4,  /* the data was saved for the last time: nothing runs any more */
+};
+extern unsigned dispatch_gates; /* relaxed atomic */
+/* Any thread; what must hold for every command after it is set while alone. */
+void dispatch_set_gate(enum dispatch_gate gate, bool on);
+
 #endif

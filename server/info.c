@@ -18,6 +18,7 @@
 #include "server/exec.h"
 #include "server/evict.h"
 #include "server/info_text.h"
+#include "server/persist.h"
 #include "server/latency.h"
 #include "server/repl_id.h"
 #include "server/server.h"
@@ -205,18 +206,14 @@ static void section_memory(struct info_text *t, struct store_op *op)
 static void section_persistence(struct info_text *t, struct store_op *op)
 {
 	(void)op;
-	info_add(t, "# Persistence\r\nloading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\n"
-	            "current_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\ncurrent_save_keys_processed:0\r\n"
-	            "current_save_keys_total:0\r\n");
-	info_num(t, "rdb_changes_since_last_save", (int64_t)stats_sum(STAT_DIRTY));
-	info_add(t, "rdb_bgsave_in_progress:0\r\n");
-	info_num(t, "rdb_last_save_time", server_start_ms() / 1000);
-	info_add(t, "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\n"
-	            "rdb_saves:0\r\nrdb_last_cow_size:0\r\nrdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:0\r\n"
-	            "aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
+	info_add(t, "# Persistence\r\n");
+	persist_info_loading(t);
+	persist_info_rdb(t);
+	info_add(t, "aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
 	            "aof_last_rewrite_time_sec:-1\r\naof_current_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\n"
 	            "aof_rewrites:0\r\naof_rewrites_consecutive_failures:0\r\naof_last_write_status:ok\r\n"
 	            "aof_last_cow_size:0\r\nmodule_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n");
+	persist_info_progress(t);
 }
 
 static void stats_traffic(struct info_text *t)

@@ -50,7 +50,7 @@ static uint64_t dirty(void)
 
 static const char *rdb_path(void)
 {
-	return config()->dbfilename;
+	return config()->dbfilename; /* in the working directory, which is `dir` */
 }
 
 /* ------------------------------------------------------------------ saving */
@@ -234,9 +234,10 @@ static void log_origin(const struct rdb_info *info)
 		log_notice("RDB memory usage when created %.2f Mb", (double)info->used_mem / (1024 * 1024));
 }
 
-static int load_file(const char *path, bool replace)
+static int load_file(const struct config *cfg, bool replace)
 {
 	struct stat st;
+	const char *path = cfg->dbfilename;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -245,8 +246,10 @@ static int load_file(const char *path, bool replace)
 	atomic_store(&persist.load_done, 0);
 	atomic_store(&persist.load_keys, 0);
 	atomic_store(&persist.load_logged_ms, clock_mono_ms());
-	struct rdb_load l = { .store = server_store(), .now_ms = clock_wall_ms(), .checksum = config()->rdbchecksum,
-		              .replace = replace, .progress = on_progress };
+	struct rdb_load l;
+	rdb_load_init(&l, cfg, server_store());
+	l.replace = replace;
+	l.progress = on_progress;
 	int err = rdb_load_fd(&l, fd, path, 0);
 	close(fd);
 	log_origin(&l.info);
@@ -279,7 +282,7 @@ int persist_load(void)
 {
 	const struct config *cfg = config_ref();
 	atomic_store(&persist.load_started_s, clock_wall_ms() / 1000);
-	int err = load_file(rdb_path(), false);
+	int err = load_file(cfg, false);
 	config_unref(cfg);
 	if (err && err != -ECANCELED)
 		log_warning("Fatal error loading the DB, check server logs. Exiting.");
@@ -296,16 +299,15 @@ void persist_loaded(void)
 int persist_reload(unsigned flags)
 {
 	struct store *s = server_store();
-	if (!(flags & RELOAD_NOSAVE) && (snapshot_running() || save_now()))
+	snapshot_abort();
+	if (!(flags & RELOAD_NOSAVE) && save_now())
 		return -EIO;
 	if (!(flags & RELOAD_NOFLUSH)) {
-		if (atomic_load(&persist.saving))
-			snapshot_abort();
 		store_flush(s, -1, false);
 		rdb_functions_clear();
 	}
 	store_set_single(s, false);
-	int err = load_file(rdb_path(), flags & RELOAD_MERGE);
+	int err = load_file(config(), flags & RELOAD_MERGE);
 	store_set_single(s, server_loops() == 1);
 	if (!err)
 		log_warning("DB reloaded by DEBUG RELOAD");

@@ -26,6 +26,7 @@
 #include "server/log.h"
 #include "server/monitor.h"
 #include "server/notify.h"
+#include "server/persist.h"
 #include "server/process.h"
 #include "server/pubsub.h"
 #include "server/replay.h"
@@ -329,6 +330,80 @@ static void take_down(void)
 	exec_free();
 }
 
+/* ------------------------------------------------------------------ work for a loop, asked for by the main thread */
+
+/* Run alone, on loop 0; the main thread waits. */
+struct errand {
+	struct net_msg msg;
+	int (*run)(void);
+	int result;
+	sem_t done;
+};
+
+static void run_errand(struct net_loop *l, struct net_msg *m)
+{
+	struct errand *e = (struct errand *)m;
+	unsigned loop = (unsigned)net_loop_index(l);
+	exec_alone_begin(loop);
+	worker_refresh_clock(worker_of(loop));
+	e->result = e->run();
+	exec_alone_end(loop);
+	sem_post(&e->done);
+}
+
+static int run_on_loop(int (*run)(void))
+{
+	struct errand e = { .msg.run = run_errand, .run = run };
+	sem_init(&e.done, 0, 0);
+	net_post(net_server_loop(server.net, 0), &e.msg);
+	while (sem_wait(&e.done) && errno == EINTR)
+		;
+	sem_destroy(&e.done);
+	return e.result;
+}
+
+static int end_loading(void)
+{
+	persist_loaded();
+	return 0;
+}
+
+static int last_save(void)
+{
+	return persist_shutdown(atomic_load(&server.stop_flags));
+}
+
+/* false: something cannot be saved, the server goes on. */
+static bool stop_agreed(void)
+{
+	if (atomic_load(&server.stop_flags) & SHUTDOWN_SAVED || run_on_loop(last_save) == 0)
+		return true;
+	atomic_store(&server.stop_flags, 0);
+	atomic_store(&server.stopping, false);
+	return false;
+}
+
+static void wait_for_stop(void)
+{
+	do {
+		while (!server_shutting_down() && sem_wait(&server.stop) && errno == EINTR)
+			;
+		if (server_shutting_down())
+			log_warning("User requested shutdown...");
+	} while (!server_shutting_down() || !stop_agreed());
+}
+
+/* With the loops answering. false: the process is to end. */
+static bool load(void)
+{
+	int err = persist_load();
+	if (err && err != -ECANCELED)
+		return false;
+	if (!err)
+		run_on_loop(end_loading);
+	return true;
+}
+
 int server_run(void)
 {
 	const struct config *cfg = config();
@@ -341,21 +416,25 @@ int server_run(void)
 	}
 	process_listening();
 	config_log_waiting();
+	bool loading = persist_init();
 	int err = net_server_start(server.net, false);
 	if (err) {
 		log_warning("Cannot start the loops: %s", strerror(-err));
 		take_down();
 		return 1;
 	}
-	log_notice("Ready to accept connections%s", tcp ? " tcp" : " unix");
-	process_ready();
-	while (!server_shutting_down() && sem_wait(&server.stop) && errno == EINTR)
-		;
-	log_warning("User requested shutdown...");
+	bool loaded = !loading || load();
+	if (loaded) {
+		log_notice("Ready to accept connections%s", tcp ? " tcp" : " unix");
+		process_ready();
+		wait_for_stop();
+	}
 	net_server_stop(server.net, STOP_DEADLINE_MS);
 	net_server_wait(server.net);
 	process_cleanup();
 	take_down();
+	if (!loaded)
+		return 1;
 	log_warning("shoal-server is now ready to exit, bye bye...");
 	return 0;
 }

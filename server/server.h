@@ -17,7 +17,8 @@ struct net_server;
 /* Build everything from config() and run until the stop. Exit status. */
 int server_run(void);
 /* Ask for the stop: SHUTDOWN, SIGTERM. Any thread, signal-safe. */
-enum shutdown_flags { SHUTDOWN_SAVE = 1, SHUTDOWN_NOSAVE = 2, SHUTDOWN_NOW = 4, SHUTDOWN_FORCE = 8 };
+enum shutdown_flags { SHUTDOWN_SAVE = 1, SHUTDOWN_NOSAVE = 2, SHUTDOWN_NOW = 4, SHUTDOWN_FORCE = 8,
+                      SHUTDOWN_SAVED = 16 /* persist_shutdown() has run */ };
 void server_shutdown(unsigned flags);
 bool server_shutting_down(void);
 

@@ -150,7 +150,8 @@ void stats_reset(void)
 {
 	for (unsigned i = 0; i <= stats.loops; i++) {
 		for (unsigned k = 0; k < STAT_COUNTERS; k++)
-			put(&stats.loop[i]->counter[k], 0);
+			if (k != STAT_DIRTY) /* no statistic: save points count it */
+				put(&stats.loop[i]->counter[k], 0);
 		for (unsigned k = 0; k < stats.commands; k++) {
 			struct stats_command *s = &stats.loop[i]->command[k];
 			put(&s->calls, 0), put(&s->ticks, 0), put(&s->rejected, 0), put(&s->failed, 0);

@@ -32,6 +32,7 @@ struct worker {
 	int64_t now_ms, mono_ms; /* frozen clocks: worker_refresh_clock() */
 	uint64_t ticks;          /* clock_ticks() when the last command ended */
 	int64_t sampled_ms;      /* mono_ms of the last slow part of the tick */
+	int64_t upkept_ms;       /* and of the upkeep of the shards */
 	struct stats_loop *stats;
 	struct call call;
 	struct reply reply;      /* of the client in execution */

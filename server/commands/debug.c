@@ -1,4 +1,5 @@
 /* debug: DEBUG: switches and probes for tests. Runs alone, so that what it shows and changes stands still. */
+#include <errno.h>
 #include <liblzf/lzf.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "server/cron.h"
 #include "server/digest.h"
 #include "server/log.h"
+#include "server/persist.h"
 #include "server/repl_id.h"
 #include "server/replay.h"
 #include "store/glob.h"
@@ -339,6 +341,44 @@ static void debug_journal(struct call *c)
 		reply_ok(c->reply);
 }
 
+/* ------------------------------------------------------------------ files */
+
+static void debug_reload(struct call *c)
+{
+	unsigned flags = 0;
+	for (unsigned i = 2; i < c->argc; i++) {
+		if (arg_is(&c->argv[i], "nosave")) {
+			flags |= RELOAD_NOSAVE;
+		} else if (arg_is(&c->argv[i], "noflush")) {
+			flags |= RELOAD_NOFLUSH;
+		} else if (arg_is(&c->argv[i], "merge")) {
+			flags |= RELOAD_MERGE;
+		} else {
+			reply_error(c->reply, "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.");
+			return;
+		}
+	}
+	int err = persist_reload(flags);
+	if (err == -EIO)
+		reply_error(c->reply, "ERR");
+	else if (err)
+		reply_error(c->reply, "ERR Error trying to load the RDB dump, check server logs.");
+	else
+		reply_ok(c->reply);
+}
+
+static void debug_io_fault(struct call *c)
+{
+	int64_t v[3];
+	for (unsigned i = 0; i < 3; i++)
+		if (!call_int_range(c, 3 + i, 0, INT32_MAX, &v[i], NULL))
+			return;
+	if (persist_io_fault(c->argv[2].ptr, c->argv[2].len, (unsigned)v[0], (unsigned)v[1], -(int)v[2]))
+		reply_ok(c->reply);
+	else
+		reply_error(c->reply, "ERR no such file operation");
+}
+
 static void debug_help(struct call *c)
 {
 	static const char *const lines[] = {
@@ -350,6 +390,8 @@ static void debug_help(struct call *c)
 		"    Fingerprints of single values.",
 		"ERROR <text>",
 		"    Answer with this error.",
+		"IO-FAULT <open|write|sync|rename|sync-dir|unlink|truncate|read> <skip> <times> <errno>",
+		"    Let file operations of that kind fail with the error number: so many, after so many good ones.",
 		"JOURNAL <START|CHECK|STOP>",
 		"    Keep every journal record from an empty keyspace on; replay them into a second store and compare.",
 		"LISTPACK <key>",
@@ -367,6 +409,8 @@ static void debug_help(struct call *c)
 		"    verbatim true false.",
 		"QUICKLIST-PACKED-THRESHOLD <size>",
 		"    From how many bytes on an element of a list has a node of its own; 0: where list-max-listpack-size says.",
+		"RELOAD [NOSAVE] [NOFLUSH] [MERGE]",
+		"    Save the data set, empty the memory, load the file.",
 		"REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|ms>|RESIZING <0|1>>",
 		"    Known to test suites; buffers are always given back here.",
 		"SET-ACTIVE-EXPIRE <0|1>",
@@ -402,6 +446,8 @@ static void debug(struct call *c)
 		{ "quicklist-packed-threshold", 3, 3, debug_packed_threshold },
 		{ "log", 3, 3, debug_log },
 		{ "error", 3, 3, debug_error },
+		{ "reload", 2, 5, debug_reload },
+		{ "io-fault", 6, 6, debug_io_fault },
 		{ "stringmatch-len", 4, 4, debug_stringmatch },
 		{ "change-repl-id", 2, 2, debug_change_repl_id },
 	};

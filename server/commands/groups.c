@@ -22,6 +22,7 @@ struct command *const command_groups[] = {
 	connection_commands,
 	client_commands,
 	server_commands,
+	save_commands,
 	debug_commands,
 	config_commands,
 	zset_commands,

@@ -37,5 +37,6 @@ extern struct command config_commands[];
 extern struct command memory_commands[];
 extern struct command latency_commands[];
 extern struct command slowlog_commands[];
+extern struct command save_commands[];
 
 #endif

@@ -5,6 +5,7 @@
 #include "server/commands/aggregate.h"
 #include "server/commands/groups.h"
 #include "server/config.h"
+#include "server/persist.h"
 #include "store/glob.h"
 #include "store/number.h"
 
@@ -138,6 +139,8 @@ static void flush(struct call *c, int db)
 	c->dirty += n < UINT32_MAX - c->dirty ? (uint32_t)n : UINT32_MAX - c->dirty;
 	/* Also from an empty database: whoever follows may hold keys that expired here. */
 	call_journal(c, c->argc, c->argv);
+	if (db < 0)
+		persist_flushed();
 	reply_ok(c->reply);
 }
 

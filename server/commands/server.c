@@ -7,6 +7,7 @@
 #include "server/clock.h"
 #include "server/commands/groups.h"
 #include "server/info.h"
+#include "server/persist.h"
 #include "server/server.h"
 #include "store/number.h"
 
@@ -57,8 +58,10 @@ static void shutdown_command(struct call *c)
 	} else if (abort) {
 		/* a stop waits for nothing that could be called off */
 		reply_error(c->reply, "ERR No shutdown in progress.");
+	} else if (persist_shutdown(flags)) {
+		reply_error(c->reply, "ERR Errors trying to SHUTDOWN. Check logs.");
 	} else {
-		server_shutdown(flags);
+		server_shutdown(flags | SHUTDOWN_SAVED);
 		c->client->flags |= CLIENT_CLOSE_AFTER_REPLY; /* the answer is the end of the connection */
 	}
 }
@@ -155,7 +158,7 @@ struct command server_commands[] = {
 	{ .name = "lolwut", .run = lolwut, .class = EXEC_LOCAL, .arity = -1, .flags = CMD_READONLY | CMD_FAST,
 	  .group = "server", .since = "5.0.0", .summary = "Draws a picture and names the version.",
 	  .args = "[VERSION version:integer]" },
-	{ .name = "shutdown", .run = shutdown_command, .class = EXEC_SERVICE, .arity = -1,
+	{ .name = "shutdown", .run = shutdown_command, .class = EXEC_ALONE, .arity = -1,
 	  .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_NO_MULTI | CMD_ALLOW_BUSY | CMD_STOPS_PARSING,
 	  .group = "server", .since = "1.0.0", .summary = "Saves the data, if saving is on, and ends the server.",
 	  .complexity = "O(N) in the keys when it saves; otherwise O(1)",

@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "store/store.h"
+#include "store/types/list.h"
+#include "store/types/value.h"
 
 #define RDB_WRITE_VERSION 10
 #define RDB_MAX_VERSION 11
@@ -53,8 +55,16 @@ struct rdb_info {
 	bool aof_base;
 };
 
+/* Where values stop being compact: the configuration's. */
+struct rdb_limits {
+	struct value_limits hash, set, zset;
+	struct list_limits list;
+};
+
 struct rdb_load {
 	struct store *store;
+	struct rdb_limits limits; /* rdb_limits_now() */
+	struct store_op op;  /* access clock and its settings (worker_op()); db and time are set here */
 	int64_t now_ms;
 	bool checksum;       /* verify (rdbchecksum) */
 	bool keep_expired;   /* load keys that are expired: a replica, and the base of an AOF */
@@ -66,11 +76,16 @@ struct rdb_load {
 	/* Results. */
 	struct rdb_info info;
 	uint64_t keys, expired, empty; /* loaded, dropped as expired, dropped as empty */
+	uint64_t records;    /* keys seen */
 	uint64_t bytes;      /* used, from the magic to the checksum: what follows (the tail of an AOF) begins there */
 	uint64_t at;         /* after an error: the offset of the record that is damaged */
 	char error[256];     /* after an error: what is wrong, in words */
+	uint64_t size_hint;  /* the loader's own */
 };
 
+/* Fills store, op, limits, now_ms and checksum as the configuration says. */
+struct config;
+void rdb_load_init(struct rdb_load *l, const struct config *cfg, struct store *store);
 /* Load from an open file, from an offset on. The store takes locks meanwhile (store_set_single() off); nobody else changes
  * it. 0; -EINVAL: damaged or refused (error, at); -EIO and its like; -ENOMEM; -ECANCELED. What was loaded before an error
  * stays in the store: the caller drops it. [any one thread] */

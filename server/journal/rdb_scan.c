@@ -334,9 +334,10 @@ void rdb_scan_record(struct rdb_scan *s, unsigned opcode)
 const char *rdb_type_name(unsigned type)
 {
 	static const char *const names[RDB_TYPES] = {
-		"string", "list-linked", "set-hashtable", "zset-v1", "hash-hashtable", "zset-v2", "module-value", "module-value-2",
-		NULL, "hash-zipmap", "list-ziplist", "set-intset", "zset-ziplist", "hash-ziplist", "quicklist", "stream",
-		"hash-listpack", "zset-listpack", "quicklist-v2", "stream-v2", "set-listpack", "stream-v3",
+		"string", "list-linked", "set-hashtable", "zset-v1", "hash-hashtable", "zset-v2", "module-value",
+		"module-value-2", NULL, "hash-zipmap", "list-ziplist", "set-intset", "zset-ziplist", "hash-ziplist",
+		"quicklist", "stream", "hash-listpack", "zset-listpack", "quicklist-v2", "stream-v2", "set-listpack",
+		"stream-v3",
 	};
 	return type < RDB_TYPES ? names[type] : NULL;
 }

@@ -3,14 +3,7 @@
 
 #include <string.h>
 
-#include "server/journal/rdb_scan.h"
 #include "store/number.h"
-#include "store/types/hash.h"
-#include "store/types/list.h"
-#include "store/types/set.h"
-#include "store/types/zset.h"
-
-enum { NODE_PLAIN = 1, NODE_PACKED = 2 };
 
 /* ------------------------------------------------------------------ parts */
 
@@ -90,7 +83,7 @@ static void put_string_value(struct snapshot_buf *b, const struct entry *e)
 static int put_node(void *ctx, bool plain, const uint8_t *bytes, size_t len)
 {
 	struct snapshot_buf *b = ctx;
-	put_len(b, plain ? NODE_PLAIN : NODE_PACKED);
+	put_len(b, plain ? RDB_NODE_PLAIN : RDB_NODE_PACKED);
 	put_plain(b, bytes, len);
 	return b->failed;
 }
@@ -179,8 +172,9 @@ static void put_zset(struct snapshot_buf *b, const struct entry *e)
 		return;
 	}
 	put_type(b, RDB_ZSET_2, e);
-	put_len(b, zset_count(&v));
-	for (zset_iter_init(&it, &v, 0, true); zset_iter_next(&it, &item) && !b->failed;) {
+	size_t n = zset_count(&v);
+	put_len(b, n);
+	for (zset_iter_init(&it, &v, n - 1, true); zset_iter_next(&it, &item) && !b->failed;) {
 		put_string(b, item.ptr, item.len);
 		put_bytes(b, &item.score, 8);
 	}

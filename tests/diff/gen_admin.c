@@ -27,7 +27,8 @@ static const char *const names[] = {
 	"mset", "msetnx", "psetex", "set", "setex", "setnx", "setrange", "strlen", "substr", "copy", "del", "exists", "expire",
 	"expireat", "expiretime", "keys", "move", "object", "persist", "pexpire", "pexpireat", "pexpiretime", "pttl", "randomkey",
 	"rename", "renamenx", "scan", "touch", "ttl", "type", "unlink", "auth", "echo", "hello", "ping", "quit", "reset", "select",
-	"dbsize", "flushall", "flushdb", "info", "lolwut", "shutdown", "swapdb", "time", "debug", "config|get", "client|list",
+	"dbsize", "lastsave", "save", "bgsave", "flushall", "flushdb", "info", "lolwut", "shutdown", "swapdb", "time", "debug",
+	"config|get", "client|list",
 	"object|encoding", "nothing", "get|nothing", "", NULL,
 };
 
@@ -148,6 +149,17 @@ static void make_lolwut(struct gen *g, const struct gen_row *row)
 	g->emit(g->ctx, &g->cmd);
 }
 
+/* When a save in the background ends is chance: only what is refused at once is compared. */
+static void make_save(struct gen *g, const struct gen_row *row)
+{
+	static const char *const refused[] = { "SAVE now", "BGSAVE nonsense", "BGSAVE SCHEDULE now", "LASTSAVE now", NULL };
+	static const char *const done[] = { "SAVE", "BGSAVE", "bgsave schedule", NULL };
+	if (gen_chance(g, 70))
+		line_of(g, refused, row->compare);
+	else
+		line_of(g, done, CMP_ANY);
+}
+
 static void make_memory_usage(struct gen *g, const struct gen_row *row)
 {
 	gen_begin(g, row);
@@ -175,7 +187,7 @@ static void make_debug(struct gen *g, const struct gen_row *row)
 		"DEBUG PROTOCOL VERBATIM", "DEBUG PROTOCOL TRUE", "DEBUG PROTOCOL FALSE", "DEBUG PROTOCOL BIGNUM",
 		"DEBUG PROTOCOL NOTHING", "DEBUG LOG hello", "DEBUG NOTHING", "DEBUG SLEEP",
 		"DEBUG PAUSE-CRON 0", "DEBUG REPLYBUFFER peak-reset-time 1000",
-		"DEBUG POPULATE abc", "DEBUG OBJECT", "debug digest", NULL,
+		"DEBUG RELOAD", "DEBUG RELOAD NOTHING", "DEBUG POPULATE abc", "DEBUG OBJECT", "debug digest", NULL,
 	};
 	line_of(g, lines, row->compare);
 }
@@ -207,6 +219,9 @@ static const struct gen_row rows[] = {
 	{ "flushdb", make_flush, 1, 0, CMP_EXACT },
 	{ "info", make_info, 1, 0, CMP_KIND },
 	{ "lolwut", make_lolwut, 1, GEN_FIXED, CMP_KIND },
+	{ "lastsave", make_none, 1, 0, CMP_KIND },
+	{ "save", make_save, 1, GEN_FIXED, CMP_EXACT },
+	{ "bgsave", make_save, 1, GEN_FIXED, CMP_EXACT },
 	{ "memory|usage", make_memory_usage, 1, 0, CMP_KIND },
 	{ "shutdown", make_shutdown, 1, GEN_FIXED, CMP_EXACT },
 	{ "swapdb", make_swapdb, 2, 0, CMP_EXACT },
