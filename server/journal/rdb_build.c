@@ -396,10 +396,12 @@ static size_t length_of(enum store_type_id id, const struct value *v)
 {
 	if (!v->ptr)
 		return 0;
-	return id == STORE_LIST  ? list_len(v)
-	       : id == STORE_SET ? set_len(v)
-	       : id == STORE_HASH ? hash_len(v)
-	                          : zset_count(v);
+	switch (id) {
+	case STORE_LIST: return list_len(v);
+	case STORE_SET: return set_len(v);
+	case STORE_HASH: return hash_len(v);
+	default: return zset_count(v);
+	}
 }
 
 static enum rdb_value_result load_string(struct store_op *op, const struct store_key *key, struct rdb_scan *s,
