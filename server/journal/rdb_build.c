@@ -340,6 +340,11 @@ static bool read_small_list(struct build *b, const struct text *t)
 	return true;
 }
 
+static struct value new_quicklist(const struct list_limits *limits)
+{
+	return (struct value){ ENC_QUICKLIST, quicklist_new(limits->fill, limits->depth) };
+}
+
 static void read_quicklist(struct build *b, bool ziplists)
 {
 	struct text t;
@@ -357,7 +362,7 @@ static void read_quicklist(struct build *b, bool ziplists)
 			visit_block(b, rdb_walk_ziplist, &t, take_list, b);
 		else if (!(single && container == RDB_NODE_PACKED && read_small_list(b, &t))) {
 			if (!b->v.ptr)
-				b->v = (struct value){ ENC_QUICKLIST, quicklist_new(b->limits->list.fill, b->limits->list.depth) };
+				b->v = new_quicklist(&b->limits->list);
 			if (b->v.ptr)
 				append_node(b, &t, container == RDB_NODE_PLAIN);
 			else
