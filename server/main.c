@@ -5,6 +5,7 @@
 
 #include "server/command.h"
 #include "server/config.h"
+#include "server/journal/rdb.h"
 #include "server/process.h"
 #include "server/server.h"
 
@@ -28,6 +29,7 @@ static int usage(FILE *out, int status)
 		"       shoal-server -v or --version\n"
 		"       shoal-server -h or --help\n"
 		"       shoal-server --check-system  (look at the system's settings)\n"
+		"       shoal-server --check-rdb FILE  (look through an RDB file: what is damaged, and where)\n"
 		"\n"
 		"Every directive of the configuration file can be given on the command line; what comes last counts.\n"
 		"\n"
@@ -52,6 +54,8 @@ static int without_server(int argc, char **argv)
 				"at boot.\n");
 		return 1;
 	}
+	if (argc == 3 && is(argv[1], "--check-rdb"))
+		return rdb_check_file(argv[2]);
 	if (argc != 2)
 		return -1;
 	if (is(argv[1], "-v") || is(argv[1], "--version"))

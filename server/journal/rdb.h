@@ -29,6 +29,8 @@ struct rdb_save_result {
 
 struct rdb_save {
 	const char *path;     /* of the finished file; copied */
+	struct store *store;  /* NULL: the server's */
+	unsigned loops;       /* with a store: its loops */
 	bool compress, checksum;
 	bool aof_base;        /* the file is the base of an AOF: AUX aof-base 1 */
 	/* Once: on a loop that is running, or within the call of the synchronous form. 0: the file is durable under its name.
@@ -69,6 +71,7 @@ struct rdb_load {
 	bool checksum;       /* verify (rdbchecksum) */
 	bool keep_expired;   /* load keys that are expired: a replica, and the base of an AOF */
 	bool replace;        /* keys that exist already are replaced; otherwise they fail the load */
+	bool no_functions;   /* function libraries are checked but not kept */
 	unsigned threads;    /* builders; 0: as many as there are processors */
 	/* Optional, on the calling thread, from time to time: bytes read so far; false stops the load with -ECANCELED. */
 	bool (*progress)(void *ctx, uint64_t bytes, uint64_t keys);
@@ -95,7 +98,7 @@ int rdb_load_bytes(struct rdb_load *l, const void *bytes, size_t len);
 
 /* Look through a file without a store: what is damaged and where; the report goes to stdout. An exit status. */
 int rdb_check_file(const char *path);
-/* As part of another check (the base of an AOF): from an offset; 0 and *end, or -EINVAL with error and at set. */
+/* As part of another check (the base of an AOF), from an offset on; results as after a load. */
 int rdb_check_fd(struct rdb_load *l, int fd, const char *path, uint64_t offset);
 
 #endif

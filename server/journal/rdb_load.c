@@ -52,7 +52,6 @@ struct loader {
 	uint64_t crc;
 	uint64_t crc_to; /* summed so far */
 	unsigned db;
-	bool only_check;
 	/* builders */
 	pthread_t threads[THREADS_MAX];
 	unsigned running;
@@ -367,7 +366,7 @@ static void read_functions(struct loader *d, struct rdb_scan *s)
 	size_t len;
 	if (!rdb_scan_text(s, &code, &len, &heap))
 		return;
-	if (!d->only_check && !rdb_functions_add(code, len))
+	if (!d->l->no_functions && !rdb_functions_add(code, len))
 		s->bad = "out of memory";
 	free(heap);
 }
@@ -375,7 +374,7 @@ static void read_functions(struct loader *d, struct rdb_scan *s)
 /* Sizes are hints, and not believed beyond what a file of this kind could hold. */
 static void expect(struct loader *d, uint64_t keys)
 {
-	if (!d->only_check && keys <= UINT32_MAX && keys < d->l->size_hint)
+	if (keys <= UINT32_MAX && keys < d->l->size_hint)
 		store_expect(d->l->store, d->db, keys);
 }
 
@@ -386,7 +385,7 @@ static void read_global(struct loader *d, struct rdb_scan *s, unsigned opcode)
 	switch (opcode) {
 	case RDB_OP_SELECTDB:
 		v = rdb_scan_len(s);
-		if (rdb_scan_ok(s) && !d->only_check && v >= store_dbs(d->l->store))
+		if (rdb_scan_ok(s) && v >= store_dbs(d->l->store))
 			s->bad = "a database number beyond `databases`";
 		else if (rdb_scan_ok(s))
 			d->db = (unsigned)v;
@@ -435,7 +434,7 @@ static int scan_record(struct loader *d, struct rdb_scan *s, unsigned *opcode)
 static int hand_over(struct loader *d, uint64_t from)
 {
 	size_t len = (size_t)(position(d) - from);
-	if (!len || d->only_check)
+	if (!len)
 		return 0;
 	struct batch *b = malloc(sizeof *b + len);
 	if (!b)
@@ -563,7 +562,7 @@ static int run(struct loader *d)
 		d->window = d->buf = malloc(d->cap);
 	}
 	int err = d->window ? 0 : fail(d, -ENOMEM, 0, "out of memory");
-	err = err || d->only_check ? err : start_builders(d);
+	err = err ? err : start_builders(d);
 	err = err ? err : load_all(d);
 	end_builders(d);
 	err = atomic_load(&d->err);
@@ -590,12 +589,6 @@ int rdb_load_bytes(struct rdb_load *l, const void *bytes, size_t len)
 {
 	struct loader d = { .l = l, .fd = -1, .path = "memory", .window = bytes, .end = len, .eof = true };
 	l->size_hint = len;
-	return run(&d);
-}
-
-int rdb_check_fd(struct rdb_load *l, int fd, const char *path, uint64_t offset)
-{
-	struct loader d = { .l = l, .fd = fd, .path = path, .offset = offset, .only_check = true };
 	return run(&d);
 }
 

@@ -228,7 +228,7 @@ static void done(void *ctx, int err)
 
 static struct save *new_save(const struct rdb_save *q, int *err)
 {
-	struct store *store = server_store();
+	struct store *store = q->store ? q->store : server_store();
 	unsigned dbs = store_dbs(store);
 	struct save *s = calloc(1, sizeof *s + dbs * sizeof s->count[0]);
 	*err = -ENOMEM;
@@ -272,7 +272,8 @@ static int save(const struct rdb_save *q, int (*run)(struct store *, unsigned, c
 	struct save *s = new_save(q, &err);
 	if (!s)
 		return err;
-	err = run(server_store(), server_loops(), &(struct snapshot_request){ .format = &format, .ctx = s, .done = done });
+	const struct snapshot_request r = { .format = &format, .ctx = s, .done = done };
+	err = run(s->op.store, q->store ? q->loops : server_loops(), &r);
 	if (err)
 		free_save(s);
 	return err;
