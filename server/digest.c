@@ -39,6 +39,7 @@ static digest_value *values[STORE_TYPES] = {
 	[STORE_HASH] = digest_hash,
 	[STORE_ZSET] = digest_zset,
 	[STORE_SET] = digest_set,
+	[STORE_STREAM] = digest_stream,
 };
 
 void digest_register(enum store_type_id type, digest_value *fn)

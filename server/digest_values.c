@@ -1,11 +1,13 @@
 /* digest_values: what the elements of each type add to a digest. */
 #include "server/digest_values.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "store/types/hash.h"
 #include "store/types/list.h"
 #include "store/types/set.h"
+#include "store/types/stream.h"
 #include "store/types/zset.h"
 
 static void mix_item(struct digest *d, const struct value_item *item)
@@ -64,5 +66,24 @@ void digest_set(struct digest *d, const struct entry *e)
 	for (set_begin(&it, &v); set_next(&it, &item);) {
 		const char *text = value_text(&item, buf, &len);
 		digest_xor(d, text, len);
+	}
+}
+
+/* Entries in their order, without groups. */
+void digest_stream(struct digest *d, const struct entry *e)
+{
+	struct stream_iter it;
+	struct stream_id id;
+	struct value_item field, value;
+	uint64_t fields;
+	char text[2 * NUMBER_MAX + 2];
+	stream_iter_init(&it, entry_value(e), STREAM_ID_MIN, STREAM_ID_MAX, false);
+	while (stream_iter_next(&it, &id, &fields)) {
+		digest_mix(d, text, (size_t)snprintf(text, sizeof text, "%" PRIu64 ".%" PRIu64, id.ms, id.seq));
+		while (fields--) {
+			stream_iter_field(&it, &field, &value);
+			mix_item(d, &field);
+			mix_item(d, &value);
+		}
 	}
 }

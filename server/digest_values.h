@@ -4,6 +4,6 @@
 
 #include "server/digest.h"
 
-digest_value digest_list, digest_hash, digest_set, digest_zset;
+digest_value digest_list, digest_hash, digest_set, digest_zset, digest_stream;
 
 #endif

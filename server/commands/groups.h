@@ -25,6 +25,11 @@ extern struct command zset_pop_commands[];
 extern struct command zset_algebra_commands[];
 extern struct command geo_commands[];
 extern struct command geo_search_commands[];
+extern struct command stream_commands[];
+extern struct command stream_read_commands[];
+extern struct command stream_group_commands[];
+extern struct command stream_pending_commands[];
+extern struct command stream_info_commands[];
 
 extern struct command transaction_commands[];
 extern struct command pubsub_commands[];

@@ -409,6 +409,14 @@ size_t listpack_write_element(uint8_t *to, const void *str, size_t len)
 	return e.total;
 }
 
+size_t listpack_write_int(uint8_t *to, int64_t val)
+{
+	struct element e;
+	element_int(&e, val);
+	element_write(&e, to);
+	return e.total;
+}
+
 void listpack_write_head(uint8_t *lp, size_t bytes, size_t count)
 {
 	set_bytes(lp, bytes);

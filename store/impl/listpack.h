@@ -77,6 +77,7 @@ size_t listpack_cost_int(int64_t val);
 /* Write one element to memory of listpack_cost() bytes, for those who keep listpacks in blocks of their own; returns the
  * bytes written. */
 size_t listpack_write_element(uint8_t *to, const void *str, size_t len);
+size_t listpack_write_int(uint8_t *to, int64_t val);
 /* Write the head of a listpack of so many bytes and elements. */
 void listpack_write_head(uint8_t *lp, size_t bytes, size_t count);
 /* Whether `add` more bytes of elements fit below LISTPACK_MAX. */

@@ -4,6 +4,7 @@
 
 #include "store/memory.h"
 #include "store/types.h"
+#include "store/types/stream.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
 #ifndef SHOAL_NO_JEMALLOC
@@ -149,30 +150,30 @@ START_TEST(test_expect)
 }
 END_TEST
 
-/* A value of another type is an opaque pointer here; its row has no functions, so nothing is freed. */
+/* A value of another type is an opaque pointer here, freed by its row. */
 START_TEST(test_aggregates)
 {
 	struct store_options o = fixture_options(64, 1);
 	struct store *s = fixture_open(&o);
 	struct store_op op = fixture_op(s);
-	int a, b;
+	struct stream *a = stream_new(), *b = stream_new(), *third = stream_new();
 	struct fixture_key k, to;
 	fixture_key(s, &k, 1);
 	fixture_key(s, &to, 2);
-	struct entry *e = store_add(&op, &k.key, STORE_STREAM, ENC_STREAM, &a);
-	ck_assert_ptr_eq(entry_value(e), &a);
+	struct entry *e = store_add(&op, &k.key, STORE_STREAM, ENC_STREAM, a);
+	ck_assert_ptr_eq(entry_value(e), a);
 	ck_assert_str_eq(entry_type_name(e), "stream");
 	ck_assert_str_eq(entry_encoding_name(e), "stream");
 	e = store_set_expiry(&op, &k.key, e, op.now_ms + 5);
-	ck_assert_ptr_eq(entry_value(e), &a);
-	e = store_replace(&op, &k.key, STORE_STREAM, ENC_STREAM, &b, STORE_KEEP_EXPIRY);
-	ck_assert_ptr_eq(entry_value(e), &b);
+	ck_assert_ptr_eq(entry_value(e), a);
+	e = store_replace(&op, &k.key, STORE_STREAM, ENC_STREAM, b, STORE_KEEP_EXPIRY);
+	ck_assert_ptr_eq(entry_value(e), b);
 	ck_assert_int_eq(entry_expiry(e), op.now_ms + 5);
 	ck_assert_int_eq(store_move(&op, &k.key, e, 3, &to.key), 0);
 	ck_assert(!store_exists(&op, &k.key));
 	op.db = 3;
 	e = store_find(&op, &to.key, STORE_WRITE);
-	ck_assert_ptr_eq(entry_value(e), &b);
+	ck_assert_ptr_eq(entry_value(e), b);
 	ck_assert_int_eq(entry_expiry(e), op.now_ms + 5);
 	e = store_set_string(&op, &to.key, "text", 4, STORE_KEEP_EXPIRY);
 	ck_assert_int_eq(entry_type(e), STORE_STRING);
@@ -180,7 +181,7 @@ START_TEST(test_aggregates)
 	/* store_add() where an expired key is only hidden. */
 	op.now_ms += 10;
 	op.keep_expired = true;
-	e = store_add(&op, &to.key, STORE_STREAM, ENC_STREAM, &a);
+	e = store_add(&op, &to.key, STORE_STREAM, ENC_STREAM, third);
 	ck_assert_int_eq(entry_expiry(e), STORE_NO_EXPIRY);
 	ck_assert_uint_eq(store_count(s, 3), 1);
 	ck_assert_uint_eq(store_count_volatile(s, 3), 0);
