@@ -15,7 +15,7 @@ CFLAGS ?= $(OPT) -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -DSHOAL_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS) -fno-omit-frame-pointer -pthread \
 	-I. -MMD -MP
-LIBS := -ljemalloc -lssl -lcrypto -llzf -lxxhash -lsystemd -lm -pthread
+LIBS := -ljemalloc -lssl -lcrypto -luring -llzf -lxxhash -lsystemd -lm -pthread
 ifneq ($(SAN),)
 ALL_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -DSHOAL_NO_JEMALLOC
 ALL_LDFLAGS += -fsanitize=$(SAN)
@@ -93,7 +93,7 @@ $(B)/libshoalstore.so.$(VERSION): $(call pic,$(STORE_SRC)) store/libshoalstore.m
 $(B)/%.so.$(VERSION):
 	$(Q)$(SAY)"LD $@"; $(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,$*.so.$(SOVERSION) \
 		-Wl,--version-script=$(filter %.map,$^) -Wl,-z,defs -o $@ $(filter %.o,$^) \
-		$(if $(findstring store,$*),$(filter -ljemalloc -lcrypto -lxxhash -llzf,$(LIBS)),-lssl -lcrypto) -lm -pthread
+		$(if $(findstring store,$*),$(filter -ljemalloc -lcrypto -lxxhash -llzf,$(LIBS)),-lssl -lcrypto -luring) -lm -pthread
 shared: $(B)/libshoalnet.so.$(VERSION) $(B)/libshoalstore.so.$(VERSION) ## build the shared libraries
 
 run: ## install what is missing, build, start on port 6379
@@ -159,7 +159,7 @@ EXAMPLES := $(patsubst net/examples/%.c,$(B)/examples/%,$(wildcard net/examples/
 examples: $(EXAMPLES) ## the programs of net/examples
 $(B)/examples/%: $(B)/obj/net/examples/%.o $(B)/libshoalnet.a
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -luring -pthread
 $(B)/tests/test_net_examples: | $(EXAMPLES)
 
 # Echo servers on libshoalnet, bare epoll, libuv and libevent, and the load that drives them.
@@ -168,7 +168,7 @@ $(B)/bench/net/echo_uv: BENCH_LIBS := -luv
 $(B)/bench/net/echo_event: BENCH_LIBS := -levent
 $(B)/bench/net/%: $(B)/obj/bench/net/%.o $(B)/libshoalnet.a
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BENCH_LIBS) -lssl -lcrypto -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BENCH_LIBS) -lssl -lcrypto -luring -pthread
 bench-net: $(BENCH_NET) ## libshoalnet against libuv, libevent and bare epoll; rewrites bench/net/README.md
 	$(Q)bench/net/run.py $(B)/bench/net --write bench/net/README.md
 

@@ -52,7 +52,7 @@ do_install() {
 	for h in $(headers); do put 644 "$h" "$INCDIR/$h"; done
 	library libshoalnet
 	library libshoalstore
-	pc libshoalnet "Event loops, listeners and connections" "-lssl -lcrypto"
+	pc libshoalnet "Event loops, listeners and connections" "-lssl -lcrypto -luring"
 	pc libshoalstore "A sharded in-process keyspace with Redis's data types and expiry" \
 		"-ljemalloc -lcrypto -llzf -lxxhash -lm"
 	# A configuration that somebody edited stays.

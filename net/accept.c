@@ -109,6 +109,11 @@ static void *listener_tag(struct net_listener *li)
 	return (char *)li + 1;
 }
 
+static unsigned listener_events(const struct net_loop *l, const struct net_listener *li)
+{
+	return l->backend->completes && !li->udp ? POLL_ACCEPT : POLL_READ;
+}
+
 int accept_fd(const struct net_loop *l, const struct net_listener *li)
 {
 	return li->nfds > 1 ? li->fds[l->index] : l->index == 0 ? li->fds[0] : -1;
@@ -117,7 +122,7 @@ int accept_fd(const struct net_loop *l, const struct net_listener *li)
 void accept_watch(struct net_loop *l, struct net_listener *li)
 {
 	int fd = accept_fd(l, li);
-	int err = fd >= 0 ? l->backend->add(l->poller, fd, listener_tag(li), POLL_READ) : 0;
+	int err = fd >= 0 ? l->backend->add(l->poller, fd, listener_tag(li), listener_events(l, li)) : 0;
 	if (err && l->server->ev.log)
 		l->server->ev.log(l->server, 2, "a listening socket cannot be watched: nobody will connect to it");
 }
@@ -129,6 +134,7 @@ void accept_unwatch(struct net_loop *l, struct net_listener *li)
 	if (fd < 0)
 		return;
 	l->backend->remove(l->poller, fd);
+	loop_forget(l, listener_tag(li));
 	close(fd);
 	li->fds[li->nfds > 1 ? l->index : 0] = -1;
 }
@@ -144,31 +150,57 @@ static void pause_accepting(struct net_loop *l, struct net_listener *li, int err
 	l->accept_retry = l->now_ms + RETRY_MS;
 }
 
+static void take_socket(struct net_loop *l, struct net_listener *li, int fd, const struct sockaddr_storage *peer)
+{
+	struct handover h = { .fd = fd, .from = li, .tag = li->tag, .peer = *peer };
+	if (!li->unix_socket)
+		accept_set_options(l->server, fd);
+	if (give(li->nfds > 1 ? l : balance_choose(l->server, peer), &h))
+		close(fd);
+}
+
+/* Whether to go on accepting. */
+static bool refused(struct net_loop *l, struct net_listener *li, int err)
+{
+	if (err == EAGAIN)
+		return false;
+	if (err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM) {
+		pause_accepting(l, li, err);
+		return false;
+	}
+	l->stats.accept_errors++;
+	if (err != EBADF && err != EINVAL && err != ENOTSOCK)
+		return true; /* reset before it was accepted, and the like: the next may be well */
+	/* Not a listening socket any more: asking again would spin. It is closed in net_unlisten()'s own time. */
+	l->backend->remove(l->poller, accept_fd(l, li));
+	return false;
+}
+
 void accept_ready(struct net_loop *l, struct net_listener *li)
 {
-	struct net_server *s = l->server;
 	for (int i = 0; i < ACCEPTS_PER_TURN && accept_fd(l, li) >= 0; i++) {
-		struct handover h = { .from = li, .tag = li->tag };
-		socklen_t len = sizeof h.peer;
-		int fd = h.fd = accept4(accept_fd(l, li), (struct sockaddr *)&h.peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0) {
-			if (!li->unix_socket)
-				accept_set_options(s, fd);
-			if (give(li->nfds > 1 ? l : balance_choose(s, &h.peer), &h))
-				close(fd);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			pause_accepting(l, li, errno);
+		struct sockaddr_storage peer;
+		socklen_t len = sizeof peer;
+		int fd = accept4(accept_fd(l, li), (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0)
+			take_socket(l, li, fd, &peer);
+		else if (!refused(l, li, errno))
 			return;
-		} else if (errno == EAGAIN) {
-			return;
-		} else if (errno == EBADF || errno == EINVAL || errno == ENOTSOCK) {
-			/* Not a listening socket any more: asking again would spin. It is closed in net_unlisten()'s own time. */
-			l->stats.accept_errors++;
-			l->backend->remove(l->poller, accept_fd(l, li));
-			return;
-		} else {
-			l->stats.accept_errors++; /* reset before it was accepted, and the like: the next may be well */
-		}
+	}
+}
+
+/* The poller has accepted, or failed to. */
+void accept_done(struct net_loop *l, struct net_listener *li, int fd)
+{
+	struct sockaddr_storage peer = { 0 };
+	socklen_t len = sizeof peer;
+	if (fd < 0)
+		refused(l, li, -fd);
+	else if (li->unix_socket || getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+		take_socket(l, li, fd, &peer);
+	else { /* reset in the meantime */
+		l->stats.accept_errors++;
+		close(fd);
 	}
 }
 
@@ -180,7 +212,7 @@ void accept_retry(struct net_loop *l)
 	pthread_mutex_lock(&l->server->listeners_lock);
 	for (struct net_listener *li = l->server->listeners; li; li = li->next) {
 		if (accept_fd(l, li) >= 0)
-			l->backend->change(l->poller, accept_fd(l, li), listener_tag(li), POLL_READ);
+			l->backend->change(l->poller, accept_fd(l, li), listener_tag(li), listener_events(l, li));
 	}
 	pthread_mutex_unlock(&l->server->listeners_lock);
 }

@@ -23,13 +23,18 @@ struct slab {
 	struct net_conn conns[SLAB_CONNS];
 };
 
+bool conn_completes(const struct net_conn *c)
+{
+	return c->loop->backend->completes && !(c->extra && c->extra->transport);
+}
+
 /* The poller is told at the end of a turn, and only of what changed: pausing and resuming within one costs nothing. */
 void conn_watch(struct net_conn *c)
 {
 	struct net_loop *l = c->loop;
 	uint32_t want = c->pend && !(c->flags & CONN_HELD) ? CONN_ARM_WRITE : 0;
-	if (c->flags & (CONN_DIALLING | CONN_HANDSHAKE))
-		return; /* dial.c and conn_handshake() say what to wait for */
+	if (c->flags & (CONN_DIALLING | CONN_HANDSHAKE | CONN_LEAVING))
+		return; /* dial.c, conn_handshake() and detach() say what to wait for */
 	if (!(c->flags & (CONN_PAUSED | CONN_HIGH_PAUSE | CONN_CLOSING)))
 		want |= CONN_ARM_READ;
 	if (l->server->o.edge_triggered)
@@ -37,7 +42,7 @@ void conn_watch(struct net_conn *c)
 	bool known = c->flags & CONN_WATCHED;
 	if (known && want == (c->flags & (CONN_ARM_READ | CONN_ARM_WRITE)))
 		return;
-	unsigned events = (want & CONN_ARM_READ ? POLL_READ : 0) | (want & CONN_ARM_WRITE ? POLL_WRITE : 0) |
+	unsigned events = (!(want & CONN_ARM_READ) ? 0 : conn_completes(c) ? POLL_RECEIVE : POLL_READ) | (want & CONN_ARM_WRITE ? POLL_WRITE : 0) |
 	                  (l->server->o.edge_triggered ? POLL_EDGE : 0);
 	c->flags = (c->flags & ~(uint32_t)(CONN_ARM_READ | CONN_ARM_WRITE)) | want | CONN_WATCHED;
 	int err = (known ? l->backend->change : l->backend->add)(l->poller, c->fd, c, events);
@@ -83,7 +88,7 @@ static bool grow_slots(struct net_loop *l)
 {
 	mem_fn *mem = l->server->o.realloc;
 	uint32_t n = l->nslots ? l->nslots + l->nslots / 4 : 256;
-	struct conns *lists[] = { &l->touched, &l->writes, &l->wakes, &l->dead, &l->more };
+	struct conns *lists[] = { &l->touched, &l->writes, &l->wakes, &l->dead, &l->more, &l->sending };
 	if (n > ID_SLOT_MASK + 1u)
 		return false;
 	/* A connection can always be closed: its place in each list is there before it is; two, as lists are added to while
@@ -172,14 +177,10 @@ struct net_conn *net_conn_find(struct net_loop *l, net_conn_id id)
 }
 
 /* What is queued goes out as far as the socket takes it; the receiver of the descriptor gets the unread bytes. */
-static void detach(struct net_conn *c)
+void conn_detach(struct net_conn *c)
 {
 	struct net_loop *l = c->loop;
 	size_t len;
-	if (c->extra && c->extra->transport) { /* its state cannot be handed over */
-		net_close_now(c, EOPNOTSUPP);
-		return;
-	}
 	conn_flush_now(c);
 	const char *unread = net_peek(c, &len);
 	if (c->flags & CONN_DEAD)
@@ -193,6 +194,20 @@ static void detach(struct net_conn *c)
 		l->server->ev.detach(c, fd, unread, len);
 	else
 		close(fd);
+}
+
+/* A poller that receives by itself must have stopped before the descriptor is given away: no byte may get lost. */
+static void detach(struct net_conn *c)
+{
+	struct net_loop *l = c->loop;
+	if (c->extra && c->extra->transport) { /* its state cannot be handed over */
+		net_close_now(c, EOPNOTSUPP);
+	} else if (!conn_completes(c) || !(c->flags & CONN_WATCHED)) {
+		conn_detach(c);
+	} else if (!(c->flags & CONN_LEAVING)) {
+		c->flags |= CONN_LEAVING;
+		l->backend->change(l->poller, c->fd, c, POLL_QUIET);
+	}
 }
 
 void conn_action(struct net_conn *c, enum net_action a)
@@ -238,6 +253,8 @@ void conn_destroy(struct net_conn *c)
 		c->in->garbage = l->garbage;
 		l->garbage = c->in;
 	}
+	if (l->next_event < l->nevents)
+		loop_forget(l, c);
 	*c->prev = c->next;
 	if (c->next)
 		c->next->prev = c->prev;

@@ -8,6 +8,7 @@
 #include "net/internal.h"
 
 #define KEEP_SMALL (16 * 1024)
+#define CONN_STILL (CONN_PAUSED | CONN_HIGH_PAUSE | CONN_LEAVING) /* data() is not called */
 
 static size_t kept_bytes(const struct net_conn *c)
 {
@@ -104,18 +105,24 @@ static bool silent_rest(const struct net_conn *c, ssize_t n, size_t room)
 	return c->loop->server->o.edge_triggered && (n == (ssize_t)room || (c->flags & CONN_EOF_SEEN));
 }
 
+static void count(struct net_conn *c, size_t n)
+{
+	struct net_loop *l = c->loop;
+	uint32_t kb = (uint32_t)(n >> 10);
+	l->stats.bytes_in += n;
+	l->stats.reads++;
+	l->gather.conns += c->gather_window != l->gather.window;
+	c->gather_window = l->gather.window;
+	l->turn_read += n;
+	c->expect_kb = c->expect_kb > kb ? c->expect_kb - kb : 0;
+	c->active_ms = (uint32_t)l->now_ms;
+}
+
 static void received(struct net_conn *c, ssize_t n, size_t room)
 {
 	struct net_loop *l = c->loop;
 	if (n > 0) {
-		l->stats.bytes_in += (uint64_t)n;
-		l->stats.reads++;
-		l->gather.conns += c->gather_window != l->gather.window;
-		c->gather_window = l->gather.window;
-		l->turn_read += (size_t)n;
-		uint32_t kb = (uint32_t)((size_t)n >> 10);
-		c->expect_kb = c->expect_kb > kb ? c->expect_kb - kb : 0;
-		c->active_ms = (uint32_t)l->now_ms;
+		count(c, (size_t)n);
 		if (silent_rest(c, n, room))
 			conn_more(c);
 		if (l->server->ev.data)
@@ -127,12 +134,26 @@ static void received(struct net_conn *c, ssize_t n, size_t room)
 	}
 }
 
+/* What came while the connection was paused. */
+static void show_unseen(struct net_conn *c)
+{
+	if (!(c->flags & CONN_UNSEEN) || (c->flags & CONN_STILL))
+		return;
+	c->flags &= ~(uint32_t)CONN_UNSEEN;
+	if (c->loop->server->ev.data)
+		conn_action(c, c->loop->server->ev.data(c));
+}
+
 void conn_read(struct net_conn *c)
 {
 	struct net_loop *l = c->loop;
 	size_t room = l->server->o.read_cap, kept = kept_bytes(c);
 	if (c->flags & (CONN_CLOSING | CONN_DEAD))
 		return;
+	if (conn_completes(c)) {
+		show_unseen(c);
+		return;
+	}
 	if ((c->flags & (CONN_PAUSED | CONN_HIGH_PAUSE | CONN_VIEW)) || l->turn_read >= l->server->o.turn_cap) {
 		c->flags |= CONN_UNREAD; /* level-triggered pollers report it again; for others conn_end_turn() asks */
 		conn_touch(c);
@@ -168,6 +189,54 @@ static bool keep_view(struct net_conn *c)
 	c->in->off = 0;
 	c->in->len = c->view_len;
 	return true;
+}
+
+/* The view of a turn is valid until its end, so it can be replaced, but not added to. Much output is written first: it
+ * may turn out that the peer does not take it. */
+bool conn_takes(const struct net_conn *c)
+{
+	return !(c->flags & CONN_VIEW) || (!c->view_len && c->out_bytes < c->loop->server->o.read_cap);
+}
+
+/* Bytes that the poller holds until its next wait become the view, behind a copy of what was kept. */
+static bool show(struct net_conn *c, char *p, size_t n)
+{
+	size_t kept = c->flags & CONN_VIEW ? 0 : kept_bytes(c);
+	if (kept) {
+		char *to = read_room(c, n);
+		if (!to)
+			return false;
+		memcpy(to, p, n);
+		if (c->flags & CONN_OWN_VIEW)
+			c->in->len += n;
+		else
+			c->loop->in.pos = (char *)(((uintptr_t)to + n + 15) & ~(uintptr_t)15);
+	} else {
+		c->view = p;
+		c->flags &= ~(uint32_t)CONN_OWN_VIEW;
+	}
+	c->view_len = kept + n;
+	c->flags |= CONN_VIEW;
+	conn_touch(c);
+	return true;
+}
+
+void conn_received(struct net_conn *c, char *bytes, int n)
+{
+	if (c->flags & (CONN_CLOSING | CONN_DEAD))
+		return;
+	if (n < 0) {
+		net_close_now(c, -n);
+	} else if (n == 0) {
+		if (!(c->flags & CONN_STILL)) /* else it is told again */
+			net_close_now(c, NET_BY_PEER);
+	} else if (!show(c, bytes, (size_t)n)) {
+		net_close_now(c, ENOMEM);
+	} else {
+		count(c, (size_t)n);
+		c->flags |= CONN_UNSEEN;
+		show_unseen(c);
+	}
 }
 
 /* Save what was not discarded and tell the poller what changed. */
@@ -246,7 +315,7 @@ void net_resume_read(struct net_conn *c)
 {
 	c->flags &= ~(uint32_t)CONN_PAUSED;
 	conn_touch(c);
-	if (c->extra && c->extra->transport)
+	if ((c->extra && c->extra->transport) || (c->flags & CONN_UNSEEN))
 		conn_more(c);
 }
 

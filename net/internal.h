@@ -10,6 +10,7 @@
 #include "net/transport.h"
 
 #define NET_BLOCK (256 * 1024) /* turn memory comes in blocks of this size */
+#define NET_EVENTS 64 /* per turn: few enough that what the kernel touched while reading is cached when it writes */
 
 enum conn_flag {
 	CONN_OPEN = 1 << 0,       /* open() was called; close() will be */
@@ -35,6 +36,9 @@ enum conn_flag {
 	CONN_HANDSHAKE = 1 << 20,
 	CONN_UNREAD = 1 << 21,    /* edge-triggered: something may be unread although the poller stays silent */
 	CONN_EOF_SEEN = 1 << 22,  /* edge-triggered: the end of the stream was announced */
+	CONN_SENDING = 1 << 23,   /* in loop.sending */
+	CONN_LEAVING = 1 << 24,   /* to be detached as soon as nothing of it is under way */
+	CONN_UNSEEN = 1 << 25,    /* bytes came that data() was not called for: it was paused */
 };
 
 /* A piece of output of this turn, or (copied) one that waits for the socket. */
@@ -167,13 +171,14 @@ struct net_loop {
 	struct net_conn *spare; /* free structs of the slabs */
 	struct net_conn **slots;
 	uint32_t nslots, free_slot, *generations;
-	struct conns touched, writes, wakes, dead, more;
+	struct conns touched, writes, wakes, dead, more, sending;
+	struct poll_event events[NET_EVENTS]; /* what the poller said last */
+	unsigned nevents, next_event;
 	int64_t woke_ns;
 	struct gather gather;
 	bool again, stopping;
 	int64_t stop_deadline;
 	size_t turn_read;
-	unsigned first_event; /* where the next turn begins to read: see read_stage() */
 	_Alignas(64) _Atomic(struct net_msg *) inbox;
 	atomic_int awake; /* enum awake */
 	atomic_size_t posted;
@@ -220,6 +225,8 @@ void conn_open(struct net_conn *c);
 void conn_action(struct net_conn *c, enum net_action a);
 void conn_destroy(struct net_conn *c);
 void conn_touch(struct net_conn *c);
+void conn_detach(struct net_conn *c);
+bool conn_completes(const struct net_conn *c); /* the poller receives and sends for it */
 void conn_watch(struct net_conn *c); /* tell the poller what is wanted now, if that changed */
 void conn_free_all(struct net_loop *l);
 void conn_set_peer(struct net_conn *c, const struct sockaddr_storage *peer);
@@ -233,17 +240,21 @@ void deadline_clear(struct net_conn *c);
 
 /* input.c, output.c */
 void conn_read(struct net_conn *c);
+bool conn_takes(const struct net_conn *c); /* whether this turn has room for conn_received() */
+void conn_received(struct net_conn *c, char *bytes, int n);
 void conn_more(struct net_conn *c);
 void conn_end_turn(struct net_conn *c);
 void conn_write(struct net_conn *c);
 void conn_drop_output(struct net_conn *c);
 void conn_flush_now(struct net_conn *c);
 void conn_wants_write(struct net_conn *c);
+void conn_submit(struct net_loop *l);
 
 /* accept.c, balance.c */
 void accept_watch(struct net_loop *l, struct net_listener *li);
 void accept_unwatch(struct net_loop *l, struct net_listener *li);
 void accept_ready(struct net_loop *l, struct net_listener *li);
+void accept_done(struct net_loop *l, struct net_listener *li, int fd);
 void accept_retry(struct net_loop *l);
 int accept_fd(const struct net_loop *l, const struct net_listener *li);
 void accept_set_options(const struct net_server *s, int fd);
@@ -289,5 +300,6 @@ void *loop_main(void *arg);
 int loop_init(struct net_loop *l, struct net_server *s, int index);
 void loop_clear(struct net_loop *l);
 int64_t net_clock_ms(void);
+void loop_forget(struct net_loop *l, const void *tag);
 
 #endif

@@ -16,8 +16,6 @@
 
 #include "net/internal.h"
 
-#define EVENTS_PER_TURN 64 /* few enough that what the kernel touched while reading is still cached when it writes */
-
 static _Thread_local struct net_loop *current;
 
 static int64_t clock_ns(void)
@@ -68,9 +66,14 @@ static int wait_ms(struct net_loop *l)
 	return due == INT64_MAX ? -1 : ms < 0 ? 0 : ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
-static int wait(struct net_loop *l, struct poll_event *ev, int max)
+static void wait(struct net_loop *l)
 {
 	const struct net_events *e = &l->server->ev;
+	if (l->next_event < l->nevents) { /* the last turn was too short for all of them */
+		l->woke_ns = clock_ns();
+		l->now_ms = l->woke_ns / 1000000;
+		return;
+	}
 	bool poked = atomic_exchange(&l->awake, ASLEEP) == POKED;
 	int ms = poked ? 0 : wait_ms(l);
 	if (e->before_wait)
@@ -79,7 +82,9 @@ static int wait(struct net_loop *l, struct poll_event *ev, int max)
 	publish_stats(l);
 	if (l->server->o.gather_us > 0 && ms)
 		gather_wait(l);
-	int n = l->backend->wait(l->poller, ev, max, ms);
+	int n = l->backend->wait(l->poller, l->events, NET_EVENTS, ms);
+	l->nevents = (unsigned)n;
+	l->next_event = 0;
 	l->woke_ns = clock_ns();
 	if (l->server->o.gather_us > 0)
 		gather_turn(l, n);
@@ -88,7 +93,6 @@ static int wait(struct net_loop *l, struct poll_event *ev, int max)
 		e->after_wait(l);
 	/* Only now: until after_wait() has returned a user may let another thread look at this loop. */
 	l->now_ms = l->woke_ns / 1000000;
-	return n;
 }
 
 static void wake_conns(struct net_loop *l)
@@ -137,6 +141,10 @@ static void handle_conn(struct net_conn *c, unsigned events)
 			(c->flags & CONN_DIALLING ? dial_ready : conn_handshake)(c);
 		return;
 	}
+	if (events & POLL_QUIET) {
+		conn_detach(c);
+		return;
+	}
 	if (events & POLL_WRITE)
 		conn_wants_write(c);
 	if (events & POLL_EOF)
@@ -153,30 +161,49 @@ static void handle(struct net_loop *l, const struct poll_event *ev)
 	uintptr_t tag = (uintptr_t)ev->tag;
 	if (!tag) {
 		uint64_t v[16];
-		if (read(l->wakefd, v, sizeof v) > 0)
+		if (ev->events && read(l->wakefd, v, sizeof v) > 0)
 			l->stats.wakeups++;
 		return;
 	}
 	l->stats.events++;
 	if (tag & 1) {
 		struct net_listener *li = (struct net_listener *)(tag - 1);
-		(li->udp ? udp_ready : accept_ready)(l, li);
+		if (ev->events & POLL_ACCEPTED)
+			accept_done(l, li, ev->result);
+		else
+			(li->udp ? udp_ready : accept_ready)(l, li);
+	} else if (ev->events & POLL_BYTES) {
+		conn_received(ev->tag, ev->bytes, ev->result);
 	} else {
 		handle_conn(ev->tag, ev->events);
 	}
 }
 
-/* Stage 1. When the cap of the turn was reached the next one begins with those that had to wait. */
-static void read_stage(struct net_loop *l, const struct poll_event *ev, int n)
+/* Stage 1. What the turn has no room for any more comes first in the next one. */
+static void read_stage(struct net_loop *l)
 {
-	unsigned total = (unsigned)n, start = l->first_event < total ? l->first_event : 0;
-	l->first_event = 0;
+	unsigned first = l->next_event;
 	read_more(l);
-	for (unsigned k = 0; k < total; k++) {
-		unsigned i = start + k < total ? start + k : start + k - total;
-		if (l->turn_read >= l->server->o.turn_cap && !l->first_event)
-			l->first_event = i;
-		handle(l, &ev[i]);
+	for (; l->next_event < l->nevents; l->next_event++) {
+		const struct poll_event *ev = &l->events[l->next_event];
+		if (l->next_event > first && l->turn_read >= l->server->o.turn_cap)
+			return;
+		if ((ev->events & POLL_BYTES) && !conn_takes(ev->tag))
+			return;
+		handle(l, ev);
+	}
+}
+
+/* Who is named by the tag goes: what the poller said about it must not be looked at any more. */
+void loop_forget(struct net_loop *l, const void *tag)
+{
+	for (unsigned i = l->next_event; i < l->nevents; i++) {
+		struct poll_event *ev = &l->events[i];
+		if (ev->tag != tag)
+			continue;
+		if ((ev->events & POLL_ACCEPTED) && ev->result >= 0)
+			close(ev->result);
+		*ev = (struct poll_event){ 0 };
 	}
 }
 
@@ -215,6 +242,7 @@ static void finish_turn(struct net_loop *l)
 		for (unsigned i = 0; i < l->writes.n; i++)
 			conn_write(l->writes.v[i]);
 		l->writes.n = 0;
+		conn_submit(l);
 		for (unsigned i = 0; i < l->touched.n; i++)
 			conn_end_turn(l->touched.v[i]);
 		l->touched.n = 0;
@@ -304,23 +332,24 @@ static void unblock_sigpipe(const sigset_t *before)
 void *loop_main(void *arg)
 {
 	struct net_loop *l = arg;
-	struct poll_event ev[EVENTS_PER_TURN];
 	sigset_t before;
 	block_sigpipe(&before);
 	loop_begin(l);
 	while (!stopped(l)) {
-		int n = wait(l, ev, EVENTS_PER_TURN);
+		wait(l);
 		l->again = false;
 		l->stats.turns++;
 		mailbox_run(l);
 		wheel_run(l);
 		wake_conns(l);
-		read_stage(l, ev, n);
+		read_stage(l);
 		run_tick(l);
 		finish_turn(l);
 		accept_retry(l);
 	}
 	mailbox_run(l);
+	if (l->backend->leave)
+		l->backend->leave(l->poller);
 	if (l->server->ev.loop_stop)
 		l->server->ev.loop_stop(l);
 	current = NULL;
@@ -347,6 +376,28 @@ static int open_wakefd(struct net_loop *l)
 #endif
 }
 
+/* io_uring is there or not, depending on the kernel and on what the administrator allows; epoll always is. */
+static int open_poller(struct net_loop *l)
+{
+	struct net_server *s = l->server;
+	char text[120];
+	int err = 0;
+	l->backend = poll_choose(s->o.backend);
+	if (!l->backend)
+		return -ENOTSUP;
+	l->poller = l->backend->open(&err);
+	if (!l->poller && s->o.backend == NET_BACKEND_URING) {
+		snprintf(text, sizeof text, "io_uring cannot be used (%s): epoll takes its place", strerror(-err));
+		if (s->ev.log)
+			s->ev.log(s, 1, text);
+		s->o.backend = NET_BACKEND_EPOLL; /* for the other loops too */
+		l->backend = poll_choose(NET_BACKEND_EPOLL);
+		l->poller = l->backend->open(&err);
+	}
+	s->o.edge_triggered = s->o.edge_triggered && l->backend->edge;
+	return l->poller ? 0 : err ? err : -ENOMEM;
+}
+
 int loop_init(struct net_loop *l, struct net_server *s, int index)
 {
 	int err = 0;
@@ -357,15 +408,11 @@ int loop_init(struct net_loop *l, struct net_server *s, int index)
 	l->now_ms = net_clock_ms();
 	l->awake = AWAKE;
 	l->in.mem = l->out.mem = l->misc.mem = mem;
-	l->touched.mem = l->writes.mem = l->wakes.mem = l->dead.mem = l->more.mem = mem;
-	l->backend = poll_choose(s->o.backend);
-	if (!l->backend)
-		return -ENOTSUP;
+	l->touched.mem = l->writes.mem = l->wakes.mem = l->dead.mem = l->more.mem = l->sending.mem = mem;
 	l->wheel = wheel_new(l->now_ms);
-	l->poller = l->wheel ? l->backend->open(&err) : NULL;
-	if (!l->poller)
-		return err ? err : -ENOMEM;
-	err = open_wakefd(l);
+	err = l->wheel ? open_poller(l) : -ENOMEM;
+	if (!err)
+		err = open_wakefd(l);
 	return err ? err : l->backend->add(l->poller, l->wakefd, NULL, POLL_READ);
 }
 
@@ -386,7 +433,7 @@ void loop_clear(struct net_loop *l)
 	conn_free_all(l);
 	mem(l->slots, 0);
 	mem(l->generations, 0);
-	struct conns *lists[] = { &l->touched, &l->writes, &l->wakes, &l->dead, &l->more };
+	struct conns *lists[] = { &l->touched, &l->writes, &l->wakes, &l->dead, &l->more, &l->sending };
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		mem(lists[i]->v, 0);
 }

@@ -31,11 +31,22 @@ static struct seg *new_seg(struct net_conn *c, const char *p)
 	return s;
 }
 
+/* What is being sent must not change. */
+static void conn_submit_own(struct net_conn *c)
+{
+	if (__builtin_expect(c->flags & CONN_SENDING, 0))
+		conn_submit(c->loop);
+}
+
 int net_out_begin(struct net_conn *c, size_t least, char **cur, char **end)
 {
 	struct arena *a = &c->loop->out;
-	if (__builtin_expect(c->flags & (CONN_CLOSING | CONN_DEAD | CONN_FIN), 0))
-		return -EPIPE;
+	if (__builtin_expect(c->flags & (CONN_CLOSING | CONN_DEAD | CONN_FIN | CONN_SENDING), 0)) {
+		if (!(c->flags & CONN_SENDING))
+			return -EPIPE;
+		conn_submit(c->loop);
+		return net_out_begin(c, least, cur, end);
+	}
 	if (__builtin_expect((size_t)(a->end - a->pos) < least || !a->current, 0)) {
 		char *p = least < SIZE_MAX / 2 ? arena_alloc(a, least) : NULL;
 		if (!p)
@@ -75,6 +86,7 @@ int net_write(struct net_conn *c, const void *buf, size_t len)
 
 static int add_seg(struct net_conn *c, const void *buf, size_t len, void (*release)(void *, const void *), void *ctx)
 {
+	conn_submit_own(c);
 	if (c->flags & (CONN_CLOSING | CONN_DEAD | CONN_FIN))
 		return -EPIPE;
 	struct seg *s = new_seg(c, buf);
@@ -298,7 +310,7 @@ static void check_watermarks(struct net_conn *c)
 	if (s->o.pause_on_high) {
 		c->flags ^= CONN_HIGH_PAUSE;
 		conn_touch(c);
-		if (above && c->extra && c->extra->transport)
+		if (above && ((c->extra && c->extra->transport) || (c->flags & CONN_UNSEEN)))
 			conn_more(c);
 	}
 	if (s->ev.watermark)
@@ -313,15 +325,10 @@ static void send_fin(struct net_conn *c)
 	shutdown(c->fd, SHUT_WR);
 }
 
-void conn_write(struct net_conn *c)
+/* After output was sent, or kept: watermarks, limits, and what was to follow it. */
+static void written(struct net_conn *c)
 {
 	const struct net_server *s = c->loop->server;
-	if (s->ev.flush && !(c->flags & CONN_DEAD))
-		conn_action(c, s->ev.flush(c));
-	c->flags &= ~(uint32_t)CONN_WRITES;
-	if (c->flags & CONN_DEAD)
-		return;
-	write_now(c);
 	if (c->flags & CONN_DEAD)
 		return;
 	if (__builtin_expect(c->pend || (c->flags & (CONN_ABOVE | CONN_CLOSING | CONN_FIN)), 0)) {
@@ -332,6 +339,101 @@ void conn_write(struct net_conn *c)
 			net_close_now(c, NET_BY_US);
 		else if (!c->pend && (c->flags & (CONN_FIN | CONN_SHUT)) == CONN_FIN)
 			send_fin(c);
+	}
+}
+
+/* Let the poller send the output of this turn; false: it is to be written here. */
+static bool queue_send(struct net_conn *c)
+{
+	struct net_loop *l = c->loop;
+	struct iovec one, *iov = &one;
+	unsigned n = 0;
+	if (!conn_completes(c) || c->pend || !c->out ||
+	    (c->flags & (CONN_HELD | CONN_DIALLING | CONN_CLOSING | CONN_FIN | CONN_ABOVE)))
+		return false;
+	for (const struct seg *s = c->out; s; s = s->next)
+		n += s->len > 0;
+	if (!n || n > IOV_PER_SEND)
+		return false;
+	if (n > 1 && !(iov = arena_alloc(&l->misc, n * sizeof *iov)))
+		return false;
+	n = 0;
+	for (const struct seg *s = c->out; s; s = s->next) {
+		if (s->len)
+			iov[n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)s->p, .iov_len = s->len };
+	}
+	if (!l->backend->send(l->poller, c->fd, c, iov, (int)n)) {
+		conn_submit(l);
+		if (!l->backend->send(l->poller, c->fd, c, iov, (int)n))
+			return false;
+	}
+	c->flags |= CONN_SENDING;
+	conns_add(&l->sending, c);
+	return true;
+}
+
+/* All of it. */
+static void sent(struct net_conn *c)
+{
+	c->loop->stats.writes++;
+	c->loop->stats.bytes_out += c->out_bytes;
+	c->active_ms = (uint32_t)c->loop->now_ms;
+	for (struct seg *s = c->out, *next; s; s = next) {
+		next = s->next;
+		if (s->release)
+			s->release(s->ctx, s->base);
+	}
+	c->out = c->out_tail = NULL;
+	c->out_bytes = 0;
+	if (c->flags & CONN_ARM_WRITE)
+		conn_touch(c);
+}
+
+static void fell_short(void *tag, int result)
+{
+	struct net_conn *c = tag;
+	if (result > 0) {
+		c->loop->stats.writes++;
+		c->loop->stats.bytes_out += (uint64_t)result;
+		c->active_ms = (uint32_t)c->loop->now_ms;
+		advance(c, &c->out, (size_t)result, false);
+	} else if (result != -EAGAIN && result != -EINTR) {
+		net_close_now(c, -result);
+	}
+	if (c->out)
+		keep_unsent(c);
+	conn_touch(c);
+}
+
+void conn_write(struct net_conn *c)
+{
+	const struct net_server *s = c->loop->server;
+	if (s->ev.flush && !(c->flags & CONN_DEAD))
+		conn_action(c, s->ev.flush(c));
+	c->flags &= ~(uint32_t)CONN_WRITES;
+	if (c->flags & CONN_DEAD)
+		return;
+	if (queue_send(c))
+		return;
+	write_now(c);
+	written(c);
+}
+
+/* Carry out the sends that conn_write() queued. */
+void conn_submit(struct net_loop *l)
+{
+	unsigned n = l->sending.n;
+	if (!n)
+		return;
+	l->backend->submit(l->poller, fell_short);
+	l->sending.n = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct net_conn *c = l->sending.v[i];
+		c->flags &= ~(uint32_t)CONN_SENDING;
+		if (c->out)
+			sent(c);
+		else
+			written(c);
 	}
 }
 
@@ -357,6 +459,7 @@ int net_writev(struct net_conn *c, const struct iovec *iov, int n)
 
 void conn_flush_now(struct net_conn *c)
 {
+	conn_submit_own(c);
 	if (!(c->flags & CONN_DEAD))
 		write_now(c);
 }

@@ -16,6 +16,7 @@ WORKS = [  # name, connections, size, depth, against, target
 SERVERS = {
     "epoll": ["echo_epoll"], "libuv": ["echo_uv"], "libevent": ["echo_event"],
     "shoalnet": ["echo_shoal", "{port}", "1", "epoll"], "shoalnet edge": ["echo_shoal", "{port}", "1", "edge"],
+    "shoalnet uring": ["echo_shoal", "{port}", "1", "uring"],
 }
 
 

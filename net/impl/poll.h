@@ -1,6 +1,9 @@
 /*
  * poll: what a loop needs of the system's readiness interface. One backend is one small file; the loop knows only this.
- * Level-triggered unless asked otherwise. One thread, but for add() of listeners, which any thread may call.
+ * Level-triggered unless asked otherwise. One thread: the loop's; before that runs, the one that opened the poller.
+ *
+ * A backend that `completes` can also do the work itself: it takes POLL_RECEIVE and POLL_ACCEPT in place of POLL_READ, and
+ * then reports bytes and accepted sockets; and it carries out sends in batches.
  */
 #ifndef NET_IMPL_POLL_H
 #define NET_IMPL_POLL_H
@@ -14,19 +17,29 @@ enum poll_events {
 	POLL_ERROR = 8,  /* the same for a pending error */
 	POLL_EOF = 16,   /* the peer sends no more; reported by edge-triggered backends */
 	POLL_EDGE = 32,  /* asked for: report changes only */
+	/* Backends that complete: */
+	POLL_RECEIVE = 64,  /* asked for: receive bytes and report them */
+	POLL_ACCEPT = 128,  /* asked for: accept connections and report them */
+	POLL_BYTES = 256,   /* result bytes came (0: the end; negative: -errno); they stay until the next wait() */
+	POLL_ACCEPTED = 512, /* result is the new socket, not blocking and close-on-exec; or -errno */
+	POLL_QUIET = 1024,  /* asked for alone: report once, when nothing that was asked for is under way any more */
 };
 
 struct poll_event {
 	void *tag;
 	unsigned events;
+	int result;
+	char *bytes;
 };
 
 struct poller;
+struct iovec;
 
 struct poll_backend {
 	const char *name;
 	bool forgets_closed; /* closing a descriptor takes it out of the poller */
 	bool edge;           /* knows POLL_EDGE */
+	bool completes;      /* knows POLL_RECEIVE and POLL_ACCEPT, and sends */
 	struct poller *(*open)(int *err); /* NULL: *err = -errno */
 	void (*close)(struct poller *p);
 	/* Watch fd for events, or change what it is watched for. 0 or -errno. */
@@ -35,9 +48,17 @@ struct poll_backend {
 	void (*remove)(struct poller *p, int fd);
 	/* Wait at most timeout_ms (-1: for ever); the number of events, 0 also when interrupted. */
 	int (*wait)(struct poller *p, struct poll_event *out, int max, int timeout_ms);
+	/* The rest is NULL where the backend does not complete. Queue a send to a socket that does not block; false: no room,
+	 * submit() first. iov and what it points to stay until then. */
+	bool (*send)(struct poller *p, int fd, void *tag, const struct iovec *iov, int n);
+	/* Carry out the queued sends. unsent() is called for each that did not send everything: with the bytes sent, or
+	 * -errno. */
+	void (*submit)(struct poller *p, void (*unsent)(void *tag, int result));
+	/* The last call on the loop's thread: nothing is under way any more when it returns. */
+	void (*leave)(struct poller *p);
 };
 
-extern const struct poll_backend poll_epoll, poll_poll;
+extern const struct poll_backend poll_epoll, poll_uring, poll_poll;
 
 /* The backend of an enum net_backend; NULL: this system does not have it. */
 const struct poll_backend *poll_choose(int backend);

@@ -127,6 +127,8 @@ const struct poll_backend *poll_choose(int backend)
 	case NET_BACKEND_AUTO:
 	case NET_BACKEND_EPOLL:
 		return &poll_epoll;
+	case NET_BACKEND_URING:
+		return &poll_uring;
 #else
 	case NET_BACKEND_AUTO:
 		return &poll_poll;

@@ -7,7 +7,7 @@
 #include "net/net.h"
 
 /* Ways to run the same test: every backend, level- and edge-triggered. For tcase_add_loop_test(). */
-#define FIX_WAYS 3
+#define FIX_WAYS 4
 
 /* A counter that other threads raise and a test waits for (at most 20 s, then the test fails). */
 struct latch {

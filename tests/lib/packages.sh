@@ -8,6 +8,7 @@ list() {
 	build libc6-dev the C library's headers
 	build libjemalloc-dev the memory allocator
 	build libssl-dev random bytes, digests, TLS
+	build liburing-dev io_uring, where the kernel has it
 	build liblzf-dev compression of strings in snapshots
 	build libxxhash-dev hashing where no secret is needed
 	build libsystemd-dev readiness messages to systemd

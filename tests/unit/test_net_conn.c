@@ -312,7 +312,7 @@ START_TEST(a_client_that_never_reads_is_paused)
 	latch_wait(&marks, 1);
 	struct net_loop_stats a, b;
 	net_loop_get_stats(net_server_loop(s, 0), &a);
-	ck_assert_uint_lt(a.memory, (1 << 20) + (256 << 10));
+	ck_assert_uint_lt(a.memory, (1 << 20) + ((_i == 3 ? 768u : 256u) << 10)); /* io_uring: what was under way, too */
 	poll(NULL, 0, 50);
 	net_loop_get_stats(net_server_loop(s, 0), &b);
 	ck_assert_uint_le(b.turns, a.turns + 10); /* the loop sleeps */
