@@ -41,10 +41,13 @@ enum client_flag {
 	CLIENT_LOCAL = 1 << 20,           /* connected over loopback or a Unix socket */
 	CLIENT_YIELDED = 1 << 21,         /* output is full: goes on when it has drained */
 	CLIENT_UNPARSED = 1 << 22,        /* parsing stopped early this turn: more requests may be buffered */
+	CLIENT_SYNCING = 1 << 23,         /* its replies wait for the log: hold.h */
+	CLIENT_PARKED = 1 << 24,          /* its write waits for room in the journal */
 };
 /* A client with any of these executes nothing. */
 #define CLIENT_HELD                                                                                                   \
-	(CLIENT_CLOSE_ASAP | CLIENT_CLOSE_AFTER_REPLY | CLIENT_BLOCKED | CLIENT_PAUSED | CLIENT_YIELDED)
+	(CLIENT_CLOSE_ASAP | CLIENT_CLOSE_AFTER_REPLY | CLIENT_BLOCKED | CLIENT_PAUSED | CLIENT_YIELDED |             \
+	 CLIENT_SYNCING | CLIENT_PARKED)
 
 /* Rare parts, allocated when first needed. */
 struct client_extra {
@@ -70,6 +73,7 @@ struct client {
 	struct block *block;
 	struct pubsub *pubsub;
 	struct tracking *tracking;
+	uint64_t held_until;          /* CLIENT_SYNCING: the sequence that must be durable */
 	int64_t soft_limit_since_ms;  /* 0: below the soft output limit */
 };
 

@@ -4,6 +4,7 @@
  */
 #include "server/cron.h"
 
+#include "server/aof.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -93,6 +94,8 @@ int64_t cron_tick(struct net_loop *loop)
 		stats_sample(w->mono_ms);
 		end_pause(w);
 		persist_tick(w->index, w->now_ms);
+		if (!loading)
+			aof_tick(w->index);
 	}
 	return period_ms;
 }

@@ -7,12 +7,14 @@
 #include <strings.h>
 
 #include "server/account.h"
+#include "server/aof.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/effects.h"
 #include "server/evict.h"
 #include "server/exec.h"
+#include "server/hold.h"
 #include "server/journal/journal.h"
 #include "server/persist.h"
 #include "server/server.h"
@@ -295,6 +297,10 @@ static bool gated(struct call *c, unsigned shut, bool *hold)
 		persist_refuse_write(c->reply);
 		return true;
 	}
+	if (shut & GATE_AOF && (flags & CMD_WRITE || !strcmp(cmd->name, "ping")) && !(c->client->flags & CLIENT_INTERNAL)) {
+		aof_refuse_write(c->reply);
+		return true;
+	}
 	/* DEBUG looks at what is being built. */
 	if (shut & GATE_LOADING && (!(flags & CMD_LOADING) || flags & CMD_NO_ASYNC_LOADING || !strcmp(cmd->name, "debug"))) {
 		reply_error(c->reply, "LOADING Redis is loading the dataset in memory");
@@ -331,6 +337,11 @@ static bool checks(struct call *c, bool *hold)
 	if (__builtin_expect(gates(), 0) && gated(c, gates(), hold))
 		return false;
 	if (__builtin_expect(dispatch_paused, 0) && pauses(c)) {
+		*hold = true;
+		return false;
+	}
+	if (__builtin_expect((c->cmd->flags & CMD_WRITE || c->cmd->plan) && !journal_admit(journal), 0) &&
+	    hold_park(worker_current, cl)) {
 		*hold = true;
 		return false;
 	}
@@ -410,23 +421,34 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 
 /* ------------------------------------------------------------------ replay */
 
-static int replay_one(struct call *c, char *error, size_t error_size)
+int dispatch_replay_one(struct call *c, char *error, size_t error_size)
 {
 	c->cmd = command_lookup(c->argv, c->argc, NULL);
 	c->dirty = 0;
 	c->first_hash_arg = 0;
+	c->no_journal = false;
+	c->effects = NULL;
 	c->op.db = c->client->db; /* SELECTs within the record */
 	if (!c->cmd || !command_arity_ok(c->cmd, c->argc)) {
-		snprintf(error, error_size, "journal holds an unknown command '%.*s'", (int)c->argv[0].len, c->argv[0].ptr);
+		snprintf(error, error_size, "journal holds an unknown command '%.*s'",
+		         (int)(c->argv[0].len < 128 ? c->argv[0].len : 128), c->argv[0].ptr);
 		return -EINVAL;
 	}
-	dispatch_run(c);
-	if (c->reply->errored) {
+	if (c->alone) {
+		dispatch_run(c);
+	} else {
+		if (c->cmd->single_key && c->argc > 1) {
+			c->first_hash = store_key(c->op.store, c->argv[1].ptr, c->argv[1].len).hash;
+			c->first_hash_arg = 1;
+		}
+		run_by_class(worker_current, c);
+	}
+	bool errored = c->reply->errored;
+	if (errored)
 		snprintf(error, error_size, "replayed '%s' failed: %s", c->cmd->full_name, c->reply->error_code);
-		return -EINVAL;
-	}
+	c->reply->errored = false;
 	reply_reset(c->reply);
-	return 0;
+	return errored ? -EBADMSG : 0;
 }
 
 static void *no_inline(void *ctx, size_t n)
@@ -453,7 +475,7 @@ int dispatch_replay(struct call *c, const char *payload, size_t len, char *error
 		}
 		c->argv = args.v;
 		c->argc = (unsigned)args.n;
-		err = replay_one(c, error, error_size);
+		err = dispatch_replay_one(c, error, error_size);
 		payload += used;
 		len -= (size_t)used;
 	}

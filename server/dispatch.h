@@ -18,6 +18,7 @@ extern bool dispatch_paused;
 enum dispatch_gate {
 	GATE_LOADING = 1, /* the data set is being loaded */
 	GATE_DISK = 2,    /* saving failed: writes are refused */
+	GATE_AOF = 8,     /* the append-only log cannot be written: writes are refused */
 	GATE_CLOSED = 4,  /* the data was saved for the last time: nothing runs any more */
 };
 extern unsigned dispatch_gates; /* relaxed atomic */

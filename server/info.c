@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "net/net.h"
+#include "server/aof.h"
 #include "server/client.h"
 #include "server/clock.h"
 #include "server/command.h"
@@ -209,10 +210,9 @@ static void section_persistence(struct info_text *t, struct store_op *op)
 	info_add(t, "# Persistence\r\n");
 	persist_info_loading(t);
 	persist_info_rdb(t);
-	info_add(t, "aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
-	            "aof_last_rewrite_time_sec:-1\r\naof_current_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\n"
-	            "aof_rewrites:0\r\naof_rewrites_consecutive_failures:0\r\naof_last_write_status:ok\r\n"
-	            "aof_last_cow_size:0\r\nmodule_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n");
+	aof_info_status(t);
+	info_add(t, "module_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n");
+	aof_info_sizes(t);
 	persist_info_progress(t);
 }
 

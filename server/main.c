@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/aof.h"
 #include "server/command.h"
 #include "server/config.h"
 #include "server/journal/rdb.h"
@@ -30,6 +31,7 @@ static int usage(FILE *out, int status)
 		"       shoal-server -h or --help\n"
 		"       shoal-server --check-system  (look at the system's settings)\n"
 		"       shoal-server --check-rdb FILE  (look through an RDB file: what is damaged, and where)\n"
+		"       shoal-server --check-aof FILE|MANIFEST [--repair]  (look for damage in an append-only log)\n"
 		"\n"
 		"Every directive of the configuration file can be given on the command line; what comes last counts.\n"
 		"\n"
@@ -56,6 +58,12 @@ static int without_server(int argc, char **argv)
 	}
 	if (argc == 3 && is(argv[1], "--check-rdb"))
 		return rdb_check_file(argv[2]);
+	if (argc >= 3 && argc <= 4 && is(argv[1], "--check-aof")) {
+		bool mend = argc == 4 && (is(argv[3], "--repair") || is(argv[2], "--repair"));
+		if (argc == 4 && !mend)
+			return usage(stderr, 1);
+		return aof_check(argv[is(argv[2], "--repair") ? 3 : 2], mend);
+	}
 	if (argc != 2)
 		return -1;
 	if (is(argv[1], "-v") || is(argv[1], "--version"))

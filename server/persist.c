@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/aof.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -270,7 +271,8 @@ bool persist_init(void)
 	struct stat st;
 	atomic_store(&persist.last_save_s, clock_wall_ms() / 1000);
 	io_remove_stale_temps(".");
-	bool any = stat(rdb_path(), &st) == 0 || errno != ENOENT;
+	/* A log also has to be begun, with or without files. */
+	bool any = config()->appendonly || stat(rdb_path(), &st) == 0 || errno != ENOENT;
 	atomic_store(&persist.loading, any);
 	dispatch_set_gate(GATE_LOADING, any);
 	if (any)
@@ -278,11 +280,17 @@ bool persist_init(void)
 	return any;
 }
 
+static bool aof_progress(uint64_t bytes, uint64_t total)
+{
+	atomic_store(&persist.load_total, total);
+	return on_progress(NULL, bytes, 0);
+}
+
 int persist_load(void)
 {
 	const struct config *cfg = config_ref();
 	atomic_store(&persist.load_started_s, clock_wall_ms() / 1000);
-	int err = load_file(cfg, false);
+	int err = cfg->appendonly ? aof_load(aof_progress) : load_file(cfg, false);
 	config_unref(cfg);
 	if (err && err != -ECANCELED)
 		log_warning("Fatal error loading the DB, check server logs. Exiting.");

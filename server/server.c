@@ -14,11 +14,13 @@
 #include <unistd.h>
 
 #include "server/account.h"
+#include "server/aof.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/evict.h"
 #include "server/exec.h"
+#include "server/hold.h"
 #include "server/info.h"
 #include "server/journal/journal.h"
 #include "server/latency.h"
@@ -37,7 +39,7 @@
 #include "server/worker.h"
 
 #define GATHER_US 25 /* shorter gathers less, longer shows in the latency: see bench/README.md */
-#define JOURNAL_DESCRIPTORS (1 << 16)
+#define JOURNAL_DESCRIPTORS (1 << 20) /* under everysec the journal keeps half a second */
 #define STOP_DEADLINE_MS 9000 /* the whole stop is promised within ten seconds */
 
 static struct {
@@ -174,6 +176,7 @@ static void after_wait(struct net_loop *l)
 {
 	struct worker *w = net_loop_ctx(l);
 	exec_in(w->index);
+	hold_after_wait(w);
 }
 
 static void net_log(struct net_server *s, int level, const char *text)
@@ -188,6 +191,7 @@ static const struct net_events events = {
 	.open = accept_open,
 	.data = turn_data,
 	.before_write = turn_before_write,
+	.flush = hold_flush,
 	.watermark = accept_watermark,
 	.close = accept_close,
 	.tick = cron_tick,
@@ -283,11 +287,11 @@ static int start(const struct config *cfg)
 	sem_init(&server.stop, 0, 0);
 	int err = command_init();
 	err = err ? err : rename_commands(cfg);
-	err = err ? err : exec_init(server.loops);
+	err = err ? err : exec_init(server.loops + 1);
 	err = err ? err : stats_init(server.loops, command_count());
 	if (!err)
 		info_init();
-	err = err ? err : worker_init(server.loops);
+	err = err ? err : worker_init(server.loops + 1);
 	err = err ? err : open_store(cfg);
 	err = err ? err : txn_init(server.store);
 	err = err ? err : tracking_init(server.store, server.loops);
@@ -301,6 +305,8 @@ static int start(const struct config *cfg)
 	if (!err && !server.journal)
 		err = -ENOMEM;
 	dispatch_set_journal(server.journal);
+	if (server.journal)
+		aof_init();
 	if (err) {
 		log_warning("Cannot start: %s", strerror(-err));
 		return err;
@@ -312,6 +318,7 @@ static int start(const struct config *cfg)
 
 static void take_down(void)
 {
+	aof_end();
 	if (server.net)
 		net_server_free(server.net);
 	tls_free();
@@ -364,8 +371,9 @@ static int run_on_loop(int (*run)(void))
 
 static int end_loading(void)
 {
+	int err = aof_begin();
 	persist_loaded();
-	return 0;
+	return err;
 }
 
 static int last_save(void)
@@ -399,9 +407,7 @@ static bool load(void)
 	int err = persist_load();
 	if (err && err != -ECANCELED)
 		return false;
-	if (!err)
-		run_on_loop(end_loading);
-	return true;
+	return err == -ECANCELED || run_on_loop(end_loading) == 0;
 }
 
 int server_run(void)

@@ -14,6 +14,7 @@
 #include "server/config.h"
 #include "server/dispatch.h"
 #include "server/exec.h"
+#include "server/hold.h"
 #include "server/journal/journal.h"
 #include "server/log.h"
 #include "server/server.h"
@@ -324,7 +325,7 @@ static bool run_item(struct worker *w, struct client *c, struct turn_item *it)
 	else
 		r = dispatch_client(w, c, it);
 	if (r == DISPATCH_HOLD) {
-		c->flags |= CLIENT_PAUSED;
+		c->flags |= c->flags & CLIENT_PARKED ? 0 : CLIENT_PAUSED;
 		return false;
 	}
 	after_skip(c);
@@ -389,7 +390,7 @@ static unsigned run_client(struct worker *w, unsigned i, unsigned end)
 /* Replies of a turn that takes long go out on the way, not only at its end. */
 static void flush_long_turn(struct worker *w, int64_t *flushed_ms)
 {
-	if (w->mono_ms - *flushed_ms <= LONG_TURN_MS)
+	if (w->mono_ms - *flushed_ms <= LONG_TURN_MS || hold_on())
 		return;
 	worker_end_output(w);
 	net_loop_flush(w->net);
@@ -399,8 +400,10 @@ static void flush_long_turn(struct worker *w, int64_t *flushed_ms)
 void turn_before_write(struct net_loop *loop)
 {
 	struct worker *w = net_loop_ctx(loop);
-	if (!w->n)
+	if (!w->n) {
+		journal_commit(dispatch_journal()); /* of what messages and the ticker did */
 		return;
+	}
 	worker_refresh_clock(w);
 	w->ticks = clock_ticks();
 	int64_t flushed_ms = w->mono_ms;

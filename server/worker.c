@@ -7,6 +7,7 @@
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/effects.h"
+#include "server/hold.h"
 #include "server/server.h"
 
 static struct worker **workers;
@@ -56,6 +57,7 @@ void worker_free(void)
 	for (unsigned i = 0; i < worker_count; i++) {
 		if (!workers[i])
 			continue;
+		hold_free(workers[i]);
 		effects_clear(&workers[i]->effects);
 		reply_clear(&workers[i]->reply);
 		free(workers[i]->args.v);

@@ -8,6 +8,8 @@
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
 
+#include <stdatomic.h>
+
 #include "net/net.h"
 #include "server/call.h"
 #include "server/client.h"
@@ -24,6 +26,16 @@ struct turn_item {
 	uint64_t hash;            /* of the first key, where cmd->single_key */
 	uint8_t error;            /* enum resp_error: delivered in its order */
 	char bad;
+};
+
+/* Connections that wait for the log, in the order in which they began to: hold.c. */
+struct hold_item {
+	net_conn_id id;
+	uint64_t sequence;
+};
+struct hold_queue {
+	struct hold_item *v; /* a ring, cap a power of two */
+	unsigned first, n, cap;
 };
 
 struct worker {
@@ -43,6 +55,11 @@ struct worker {
 	struct resp_args args;
 	struct turn_item *items;
 	unsigned n, cap, next;
+	struct {
+		atomic_bool waiting; /* others read and clear it */
+		struct hold_queue replies, parked;
+		unsigned failures;   /* of the log, seen so far */
+	} hold;
 };
 
 /* The worker of this thread; NULL on other threads. */
@@ -87,6 +104,9 @@ void dispatch_run(struct call *c);
 /* Run a command within another whose locks cover it (EXEC, scripts): its reply follows the outer one's, its effects join
  * the same unit. */
 void dispatch_nested(struct call *outer, const struct command *cmd, const struct arg *argv, unsigned argc);
+/* Run c->argv as it was journaled, against c->op.store: with its locks, or as it stands if c->alone. 0; -EINVAL: no such
+ * command; -EBADMSG: it answered an error (both in error). */
+int dispatch_replay_one(struct call *c, char *error, size_t error_size);
 /* Run the commands of a journal record's payload against c->op.store. 0, or -EINVAL with what failed in error. */
 int dispatch_replay(struct call *c, const char *payload, size_t len, char *error, size_t error_size);
 

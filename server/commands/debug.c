@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "server/aof.h"
 #include "server/call.h"
 #include "server/commands/groups.h"
 #include "server/config.h"
@@ -367,6 +368,14 @@ static void debug_reload(struct call *c)
 		reply_ok(c->reply);
 }
 
+static void debug_loadaof(struct call *c)
+{
+	if (aof_reload(c))
+		reply_error(c->reply, "ERR Error trying to load the AOF files, check server logs.");
+	else
+		reply_ok(c->reply);
+}
+
 static void debug_io_fault(struct call *c)
 {
 	int64_t v[3];
@@ -394,6 +403,8 @@ static void debug_help(struct call *c)
 		"    Let file operations of that kind fail with the error number: so many, after so many good ones.",
 		"JOURNAL <START|CHECK|STOP>",
 		"    Keep every journal record from an empty keyspace on; replay them into a second store and compare.",
+		"LOADAOF",
+		"    Write out the append-only log, empty the memory, load the log.",
 		"LISTPACK <key>",
 		"    Write the elements of a value that is one listpack to the log.",
 		"LOG <message>",
@@ -447,6 +458,7 @@ static void debug(struct call *c)
 		{ "log", 3, 3, debug_log },
 		{ "error", 3, 3, debug_error },
 		{ "reload", 2, 5, debug_reload },
+		{ "loadaof", 2, 2, debug_loadaof },
 		{ "io-fault", 6, 6, debug_io_fault },
 		{ "stringmatch-len", 4, 4, debug_stringmatch },
 		{ "change-repl-id", 2, 2, debug_change_repl_id },

@@ -1,6 +1,7 @@
-/* save: SAVE, BGSAVE, LASTSAVE. What they do is persist.c's. */
+/* save: SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF. What they do is persist.c's and aof.c's. */
 #include <errno.h>
 
+#include "server/aof.h"
 #include "server/call.h"
 #include "server/commands/groups.h"
 #include "server/persist.h"
@@ -43,12 +44,34 @@ static void run_bgsave(struct call *c)
 	}
 }
 
+static void run_bgrewriteaof(struct call *c)
+{
+	switch (aof_rewrite()) {
+	case AOF_STARTED:
+		reply_status(c->reply, "Background append only file rewriting started");
+		break;
+	case AOF_SCHEDULED:
+		reply_status(c->reply, "Background append only file rewriting scheduled");
+		break;
+	case AOF_REWRITING:
+		reply_error(c->reply, "ERR Background append only file rewriting already in progress");
+		break;
+	case AOF_FAILED:
+		reply_error(c->reply, "ERR Can't execute an AOF background rewriting. Please check the server logs for more "
+		                      "information.");
+	}
+}
+
 static void run_lastsave(struct call *c)
 {
 	reply_int(c->reply, persist_last_save_s());
 }
 
 struct command save_commands[] = {
+	{ .name = "bgrewriteaof", .run = run_bgrewriteaof, .class = EXEC_ALONE, .arity = 1,
+	  .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING, .group = "server", .since = "1.0.0",
+	  .summary = "Writes the append-only log anew, as short as the data set allows, while the server goes on.",
+	  .complexity = "O(1)" },
 	{ .name = "bgsave", .run = run_bgsave, .class = EXEC_ALONE, .arity = -1,
 	  .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING, .group = "server", .since = "1.0.0",
 	  .summary = "Writes the data set to disk while the server goes on.", .complexity = "O(1)",

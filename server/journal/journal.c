@@ -575,6 +575,12 @@ bool journal_next(struct journal_reader *r, struct journal_record *out)
 	return true;
 }
 
+void journal_rewind(struct journal_reader *r)
+{
+	r->at = r->released + 1;
+	r->block = NULL;
+}
+
 /* Free what all readers released: records (from, to]. */
 static void release_range(struct journal *j, uint64_t from, uint64_t to)
 {

@@ -67,6 +67,8 @@ struct journal_reader *journal_subscribe(struct journal *j);
 void journal_unsubscribe(struct journal_reader *r);
 /* The next published record, or false. Payload stays valid until it is released. */
 bool journal_next(struct journal_reader *r, struct journal_record *out);
+/* Read again what was read and not released. */
+void journal_rewind(struct journal_reader *r);
 /* Everything up to and including sequence, which must have been read, may be freed. */
 void journal_release(struct journal_reader *r, uint64_t sequence);
 /* Wait until a record is there, or journal_wake(), or a while: go back to journal_next() in any case. */

@@ -1,0 +1,238 @@
+/* aof_base: see aof_base.h. */
+#include "server/journal/aof_base.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/server.h"
+#include "store/number.h"
+#include "store/types/hash.h"
+#include "store/types/list.h"
+#include "store/types/set.h"
+#include "store/types/zset.h"
+
+#define PER_COMMAND 64 /* elements */
+
+/* ------------------------------------------------------------------ commands into a buffer */
+
+static void put(struct snapshot_buf *b, const void *bytes, size_t len)
+{
+	char *to = b->failed ? NULL : snapshot_buf_room(b, len);
+	if (!to)
+		return;
+	if (len)
+		memcpy(to, bytes, len);
+	b->len += len;
+}
+
+static void put_head(struct snapshot_buf *b, char mark, uint64_t n)
+{
+	char head[32];
+	put(b, head, (size_t)snprintf(head, sizeof head, "%c%llu\r\n", mark, (unsigned long long)n));
+}
+
+static void put_bulk(struct snapshot_buf *b, const void *bytes, size_t len)
+{
+	put_head(b, '$', len);
+	put(b, bytes, len);
+	put(b, "\r\n", 2);
+}
+
+static void put_word(struct snapshot_buf *b, const char *word)
+{
+	put_bulk(b, word, strlen(word));
+}
+
+static void put_int(struct snapshot_buf *b, int64_t v)
+{
+	char text[24];
+	put_bulk(b, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)v));
+}
+
+static void put_item(struct snapshot_buf *b, const struct value_item *item)
+{
+	char buf[NUMBER_MAX];
+	size_t len;
+	const char *text = value_text(item, buf, &len);
+	put_bulk(b, text, len);
+}
+
+/* "COMMAND key" with room for the next elements, `each` arguments per element; left: elements to come. */
+static void put_start(struct snapshot_buf *b, const char *name, const struct entry *e, size_t left, unsigned each)
+{
+	size_t n = left < PER_COMMAND ? left : PER_COMMAND;
+	put_head(b, '*', 2 + n * each);
+	put_word(b, name);
+	put_bulk(b, entry_key(e), entry_key_len(e));
+}
+
+static void put_string(struct snapshot_buf *b, const struct entry *e)
+{
+	char buf[24];
+	size_t len;
+	const char *bytes = entry_string(e, buf, &len);
+	put_head(b, '*', 3);
+	put_word(b, "SET");
+	put_bulk(b, entry_key(e), entry_key_len(e));
+	put_bulk(b, bytes, len);
+}
+
+static void put_list(struct snapshot_buf *b, const struct entry *e)
+{
+	struct value v = value_of(e);
+	struct list_iter it;
+	struct value_item item;
+	size_t left = list_len(&v), i = 0;
+	for (list_iter_init(&it, &v, 0, false); list_iter_next(&it, &item) > 0; left--) {
+		if (i++ % PER_COMMAND == 0)
+			put_start(b, "RPUSH", e, left, 1);
+		put_item(b, &item);
+	}
+	list_iter_clear(&it);
+}
+
+static void put_set(struct snapshot_buf *b, const struct entry *e)
+{
+	struct value v = value_of(e);
+	struct set_iter it;
+	struct value_item item;
+	size_t left = set_len(&v), i = 0;
+	for (set_begin(&it, &v); set_next(&it, &item); left--) {
+		if (i++ % PER_COMMAND == 0)
+			put_start(b, "SADD", e, left, 1);
+		put_item(b, &item);
+	}
+}
+
+static void put_hash(struct snapshot_buf *b, const struct entry *e)
+{
+	struct value v = value_of(e);
+	struct hash_iter it;
+	struct value_item field, val;
+	size_t left = hash_len(&v), i = 0;
+	for (hash_begin(&it, &v); hash_next(&it, &field, &val); left--) {
+		if (i++ % PER_COMMAND == 0)
+			put_start(b, "HMSET", e, left, 2);
+		put_item(b, &field);
+		put_item(b, &val);
+	}
+}
+
+static void put_zset(struct snapshot_buf *b, const struct entry *e)
+{
+	struct value v = value_of(e);
+	struct zset_iter it;
+	struct zset_item item;
+	size_t left = zset_count(&v), i = 0;
+	zset_iter_init(&it, &v, 0, false);
+	for (; zset_iter_next(&it, &item); left--) {
+		char text[64];
+		if (i++ % PER_COMMAND == 0)
+			put_start(b, "ZADD", e, left, 2);
+		put_bulk(b, text, (size_t)snprintf(text, sizeof text, "%.17g", item.score));
+		put_bulk(b, item.ptr, item.len);
+	}
+}
+
+static void put_entry(void *ctx, struct snapshot_buf *b, unsigned db, const struct entry *e)
+{
+	size_t before = b->len;
+	(void)ctx;
+	if (b->db != db) {
+		put_head(b, '*', 2);
+		put_word(b, "SELECT");
+		put_int(b, db);
+	}
+	switch (entry_type(e)) {
+	case STORE_STRING:
+		put_string(b, e);
+		break;
+	case STORE_LIST:
+		put_list(b, e);
+		break;
+	case STORE_SET:
+		put_set(b, e);
+		break;
+	case STORE_ZSET:
+		put_zset(b, e);
+		break;
+	case STORE_HASH:
+		put_hash(b, e);
+		break;
+	default:
+		b->failed = true; /* a type without commands fails the rewrite: nothing is left out */
+		break;
+	}
+	if (entry_has_expiry(e)) {
+		put_head(b, '*', 3);
+		put_word(b, "PEXPIREAT");
+		put_bulk(b, entry_key(e), entry_key_len(e));
+		put_int(b, entry_expiry(e));
+	}
+	if (b->failed)
+		b->len = before;
+	else
+		b->db = db;
+}
+
+/* ------------------------------------------------------------------ the writer thread */
+
+static int begin(void *ctx)
+{
+	struct aof_base *b = ctx;
+	aof_out_restart(&b->out);
+	if (!io_temp_name(b->path, b->temp, sizeof b->temp))
+		return -ENAMETOOLONG;
+	return io_open(&b->file, b->temp, IO_NEW);
+}
+
+static int chunk(void *ctx, const char *bytes, size_t len)
+{
+	struct aof_base *b = ctx;
+	b->out.len = 0;
+	if (!aof_out_raw(&b->out, bytes, len))
+		return -ENOMEM;
+	return io_write(&b->file, b->out.buf, b->out.len);
+}
+
+static int large(void *ctx, unsigned db, const struct entry *e)
+{
+	struct snapshot_buf buf = { .db = SNAPSHOT_NO_DB };
+	put_entry(ctx, &buf, db, e);
+	int err = buf.failed ? -ENOMEM : chunk(ctx, buf.p, buf.len);
+	free(buf.p);
+	return err;
+}
+
+static int end(void *ctx)
+{
+	struct aof_base *b = ctx;
+	int err = io_sync(&b->file);
+	io_close(&b->file);
+	aof_out_clear(&b->out);
+	err = err ? err : io_rename(b->temp, b->path);
+	return err ? err : io_sync_dir(b->path);
+}
+
+static void drop(void *ctx)
+{
+	struct aof_base *b = ctx;
+	io_close(&b->file);
+	aof_out_clear(&b->out);
+	io_unlink(b->temp);
+}
+
+int aof_base_start(struct aof_base *b, const char *path, void (*done)(void *ctx, int err))
+{
+	static const struct snapshot_format format = { .entry = put_entry, .begin = begin, .chunk = chunk, .large = large,
+		                                       .end = end, .drop = drop };
+	memset(b, 0, sizeof *b);
+	b->file.fd = -1;
+	if (strlen(path) >= sizeof b->path)
+		return -ENAMETOOLONG;
+	memcpy(b->path, path, strlen(path) + 1);
+	struct snapshot_request r = { .format = &format, .ctx = b, .done = done };
+	return snapshot_start(server_store(), server_loops(), &r);
+}
