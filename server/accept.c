@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/acl.h"
 #include "server/config.h"
 #include "server/log.h"
 #include "server/server.h"
@@ -45,7 +46,7 @@ enum net_action accept_open(struct net_conn *conn)
 	bool unix_socket, local = is_local(conn, &unix_socket);
 	if (client_count() >= (unsigned)cfg->maxclients)
 		return refuse(w, conn, "-ERR max number of clients reached\r\n");
-	if (cfg->protected_mode && !*cfg->requirepass && !local)
+	if (cfg->protected_mode && acl_default()->flags & ACL_USER_NOPASS && !local)
 		return refuse(w, conn, protected_text);
 	worker_refresh_clock(w);
 	struct client *c = client_new(conn, w->index, w->now_ms);

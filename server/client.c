@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "net/net.h"
+#include "server/acl.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -34,10 +35,8 @@ struct client *client_new(struct net_conn *conn, unsigned loop, int64_t now_ms)
 	c->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
 	c->loop = (uint8_t)loop;
 	c->resp = 2;
-	c->user = "default";
 	c->created_ms = c->last_active_ms = now_ms;
-	if (!*config()->requirepass)
-		c->flags |= CLIENT_AUTHENTICATED;
+	acl_begin(c);
 	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
 	return c;
 }
@@ -48,7 +47,6 @@ struct client *client_new_internal(void)
 	if (!c)
 		return NULL;
 	c->resp = 2;
-	c->user = "default";
 	c->flags = CLIENT_INTERNAL | CLIENT_AUTHENTICATED;
 	return c;
 }
@@ -74,6 +72,7 @@ void client_free(struct client *c)
 	pubsub_leave(c);
 	monitor_leave(c);
 	tracking_off(c);
+	acl_become(c, NULL);
 	free_extra(c);
 	free(c);
 }
@@ -92,12 +91,10 @@ void client_reset(struct client *c)
 	monitor_leave(c);
 	tracking_off(c);
 	c->flags &= ~(uint32_t)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT | CLIENT_NO_EVICT |
-	                        CLIENT_NO_TOUCH | CLIENT_AUTHENTICATED);
-	if (!*config()->requirepass)
-		c->flags |= CLIENT_AUTHENTICATED;
+	                        CLIENT_NO_TOUCH);
+	acl_begin(c);
 	c->resp = 2;
 	c->db = 0;
-	c->user = "default";
 	if (c->extra) {
 		free(c->extra->name);
 		c->extra->name = NULL;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "net/net.h"
+#include "server/acl.h"
 #include "server/client.h"
 #include "server/pubsub.h"
 #include "server/tracking.h"
@@ -55,6 +56,6 @@ int client_describe(const struct client *c, int64_t now_ms, char *buf, size_t si
 	                pubsub_count_of(c, PUBSUB_SHARD), txn_queued(c), client_in_memory(c), c->argv_bytes, txn_memory(c),
 	                client_out_memory(c), client_memory(c),
 	                net_out_pending(c->conn) ? "rw" : "r", c->last_command ? c->last_command->full_name : "NULL",
-	                c->user ? c->user : "(superuser)",
+	                acl_user_name(c),
 	                (long long)tracking_redirect(c), c->resp, text(x->lib_name), text(x->lib_ver));
 }

@@ -91,6 +91,9 @@ struct key_refs {
 	struct key_ref inline_[32];
 };
 
+/* Which arguments are channels that ACL rules must allow. */
+enum command_channels { CHANNELS_NONE, CHANNELS_FIRST, CHANNELS_ALL, CHANNELS_PATTERNS };
+
 #define COMMAND_SPECS 4
 
 struct command {
@@ -101,6 +104,7 @@ struct command {
 	uint32_t flags;                 /* enum command_flag */
 	uint32_t acl;                   /* enum acl_category, beyond those that flags imply */
 	struct key_spec keys[COMMAND_SPECS];
+	enum command_channels channels;
 	/* Where key specs cannot tell: append the keys; 0 or -EINVAL. */
 	int (*find_keys)(const struct command *cmd, const struct arg *argv, unsigned argc, struct key_refs *out);
 	/* Where arguments decide the class (SORT with BY patterns). */

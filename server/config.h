@@ -164,6 +164,11 @@ void config_unref(const struct config *c);
 int config_load(const char *file, int argc, char **argv, char **error);
 /* The parser alone, for tests and fuzzing: the text of a file on top of the defaults; the result is in force. */
 int config_parse_text(const char *text, size_t len, const char *name, char **error);
+/* Where users are known: checks a `user` line when it is parsed (false: *error, malloc'ed) and writes all of them for
+ * CONFIG REWRITE. NULL: lines are taken and kept as they are. Before config_load(). */
+struct config_text;
+extern bool (*config_check_user)(int argc, char **argv, char **error);
+extern void (*config_rewrite_users)(struct config_text *out);
 /* Absolute path of the file in use, or "". */
 const char *config_file(void);
 

@@ -74,6 +74,12 @@ static bool split(struct lines *l, const char *text, size_t len)
 	return true;
 }
 
+/* Users change without CONFIG SET, so their lines are written anew. */
+static bool is_users(const struct config_row *row)
+{
+	return row->special == &config_user && config_rewrite_users;
+}
+
 /* Put the row's lines where it had some; more go to the tail, fewer drop the rest. */
 static void place(struct lines *l, const struct config_row *row, struct config_text *tail)
 {
@@ -82,7 +88,8 @@ static void place(struct lines *l, const struct config_row *row, struct config_t
 
 	for (size_t i = 0; i < l->n; i++)
 		have += l->v[i].row == row;
-	bool needed = have || row->flags & CONFIG_FORCED || !config_value_equal(config(), config_defaults(), row);
+	bool needed = have || row->flags & CONFIG_FORCED || is_users(row) ||
+		      !config_value_equal(config(), config_defaults(), row);
 	if (needed)
 		config_value_rewrite(config(), config_defaults(), row, &now);
 	tail->failed = tail->failed || now.failed;
@@ -106,7 +113,7 @@ static void put_together(struct lines *l, struct config_text *out)
 	struct config_text tail = { 0 };
 
 	for (const struct config_row *row = config_rows; row->name; row++)
-		if (!(row->flags & (CONFIG_FILE_ONLY | CONFIG_VOLATILE)))
+		if (!(row->flags & (CONFIG_FILE_ONLY | CONFIG_VOLATILE)) || is_users(row))
 			place(l, row, &tail);
 	for (size_t i = 0; i < l->n; i++) {
 		if (l->v[i].drop)

@@ -18,7 +18,6 @@
 #define W_PERSISTENCE "persistence (RDB and AOF files)"
 #define W_REPLICATION "replication"
 #define W_CLUSTER "cluster mode"
-#define W_ACL "access control lists"
 #define W_SCRIPTS "scripts"
 #define W_NOTIFY "keyspace notifications"
 #define W_TYPES "the data types they tune"
@@ -324,10 +323,10 @@ const struct config_row config_rows[] = {
 	BOOL("cluster-allow-pubsubshard-when-down", NULL, cluster_allow_pubsubshard_when_down, "yes", 0, W_CLUSTER),
 	UINT64("cluster-link-sendbuf-limit", NULL, cluster_link_sendbuf_limit, "0", 0, UINT64_MAX, MEM, W_CLUSTER),
 	/* access control, scripts */
-	STRING("aclfile", NULL, aclfile, "", IMM, W_ACL),
-	ENUM("acl-pubsub-default", NULL, acl_pubsub_default, "resetchannels", channels, 0, W_ACL),
-	INT64("acllog-max-len", NULL, acllog_max_len, "128", 0, INF, 0, W_ACL),
-	SPECIAL("user", NULL, &config_user, NULL, IMM | CONFIG_FILE_ONLY | CONFIG_MULTI, W_ACL),
+	STRING("aclfile", NULL, aclfile, "", IMM, NULL),
+	ENUM("acl-pubsub-default", NULL, acl_pubsub_default, "resetchannels", channels, 0, NULL),
+	INT64("acllog-max-len", NULL, acllog_max_len, "128", 0, INF, 0, NULL),
+	SPECIAL("user", NULL, &config_user, NULL, IMM | CONFIG_FILE_ONLY | CONFIG_MULTI, NULL),
 	INT64("busy-reply-threshold", "lua-time-limit", busy_reply_threshold_ms, "5000", 0, INF, 0, W_SCRIPTS),
 	/* Left over from older versions. */
 	SPECIAL("list-max-ziplist-entries", NULL, &config_ignored, NULL, IMM | CONFIG_FILE_ONLY, N_OLD),

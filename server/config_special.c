@@ -452,6 +452,9 @@ const struct config_special config_dir = { dir_set, dir_get, dir_rewrite };
 
 /* ------------------------------------------------------------------ user, loadmodule, rename-command */
 
+bool (*config_check_user)(int argc, char **argv, char **error);
+void (*config_rewrite_users)(struct config_text *out);
+
 static bool user_set(struct config *c, const struct config_source *from, int argc, char **argv, char **error)
 {
 	struct config_text name = { 0 };
@@ -471,10 +474,18 @@ static bool user_set(struct config *c, const struct config_source *from, int arg
 			"Error in user declaration '%s': Duplicate user found. A user can only be defined once "
 			"in config files",
 			argv[0]);
+	if (config_check_user && !config_check_user(argc, argv, error))
+		return false;
 	return add_line(&c->user, argc, argv, error);
 }
 
-const struct config_special config_user = { user_set, NULL, NULL };
+static void user_rewrite(const struct config *c, const struct config *defaults, struct config_text *out)
+{
+	(void)c, (void)defaults;
+	config_rewrite_users(out);
+}
+
+const struct config_special config_user = { user_set, NULL, user_rewrite };
 
 static bool loadmodule_set(struct config *c, const struct config_source *from, int argc, char **argv, char **error)
 {

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "server/account.h"
+#include "server/acl.h"
 #include "server/aof.h"
 #include "server/clock.h"
 #include "server/config.h"
@@ -309,6 +310,26 @@ static bool gated(struct call *c, unsigned shut, bool *hold)
 	return false;
 }
 
+/* Checks of sessions that are not as most are. */
+static bool session_allows(struct call *c)
+{
+	struct client *cl = c->client;
+	if (!(cl->flags & CLIENT_AUTHENTICATED) && !(c->cmd->flags & CMD_NO_AUTH)) {
+		reply_error(c->reply, "NOAUTH Authentication required.");
+		return false;
+	}
+	if ((cl->flags & CLIENT_RESTRICTED) && !acl_allows(c))
+		return false;
+	if ((cl->flags & CLIENT_PUBSUB) && cl->resp == 2 && !may_run_subscribed(c)) {
+		reply_errorf(c->reply,
+		             "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
+		             "in this context",
+		             c->cmd->full_name);
+		return false;
+	}
+	return true;
+}
+
 /* false: a reply was written (or, with *hold, the command waits). */
 static bool checks(struct call *c, bool *hold)
 {
@@ -323,17 +344,9 @@ static bool checks(struct call *c, bool *hold)
 	}
 	if ((c->cmd->flags & CMD_PROTECTED) && !protected_ok(c))
 		return false;
-	if (__builtin_expect(!(cl->flags & CLIENT_AUTHENTICATED), 0) && !(c->cmd->flags & CMD_NO_AUTH)) {
-		reply_error(c->reply, "NOAUTH Authentication required.");
+	uint32_t special = cl->flags & (CLIENT_AUTHENTICATED | CLIENT_PUBSUB | CLIENT_RESTRICTED);
+	if (__builtin_expect(special != CLIENT_AUTHENTICATED, 0) && !session_allows(c))
 		return false;
-	}
-	if (__builtin_expect(cl->flags & CLIENT_PUBSUB, 0) && cl->resp == 2 && !may_run_subscribed(c)) {
-		reply_errorf(c->reply,
-		             "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
-		             "in this context",
-		             c->cmd->full_name);
-		return false;
-	}
 	if (__builtin_expect(gates(), 0) && gated(c, gates(), hold))
 		return false;
 	if (__builtin_expect(dispatch_paused, 0) && pauses(c)) {
@@ -375,12 +388,15 @@ void dispatch_nested(struct call *outer, const struct command *cmd, const struct
 	if (in.effects)
 		effects_begin_call(in.effects);
 	w->ticks = clock_ticks();
-	dispatch_run(&in);
-	if (in.client->flags & CLIENT_TRACKING)
+	/* The user may have changed since the command was queued. */
+	bool ran = !(in.client->flags & CLIENT_RESTRICTED) || acl_allows_queued(&in);
+	if (ran)
+		dispatch_run(&in);
+	if (ran && in.client->flags & CLIENT_TRACKING)
 		tracking_after(&in, true);
 	if (in.effects)
 		gather_effects(&in);
-	account(w, &in, true);
+	account(w, &in, ran);
 	if (in.effects)
 		in.effects->replaced = true; /* the outer call adds nothing of its own */
 }

@@ -283,7 +283,9 @@ static void section_stats(struct info_text *t, struct store_op *op)
 	info_num(t, "instantaneous_eventloop_cycles_per_sec", (int64_t)cycles);
 	info_num(t, "instantaneous_eventloop_duration_usec", cycles > 0 ? (int64_t)(stats_rate(RATE_BUSY_US) / cycles) : 0);
 	info_num(t, "acl_access_denied_auth", (int64_t)stats_sum(STAT_AUTH_FAILURES));
-	info_add(t, "acl_access_denied_cmd:0\r\nacl_access_denied_key:0\r\nacl_access_denied_channel:0\r\n");
+	info_num(t, "acl_access_denied_cmd", (int64_t)stats_sum(STAT_DENIED_COMMAND));
+	info_num(t, "acl_access_denied_key", (int64_t)stats_sum(STAT_DENIED_KEY));
+	info_num(t, "acl_access_denied_channel", (int64_t)stats_sum(STAT_DENIED_CHANNEL));
 	info_num(t, "protocol_errors", (int64_t)stats_sum(STAT_PROTOCOL_ERRORS));
 	info_num(t, "safepoints", (int64_t)exec_safepoints());
 	info_num(t, "lock_waits", (int64_t)stats_sum(STAT_LOCK_WAITS));

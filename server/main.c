@@ -5,6 +5,7 @@
 
 #include "server/aof.h"
 #include "server/command.h"
+#include "server/acl.h"
 #include "server/config.h"
 #include "server/journal/rdb.h"
 #include "server/process.h"
@@ -84,7 +85,9 @@ int main(int argc, char **argv)
 		return status;
 	bool file = argc > 1 && argv[1][0] != '-';
 	int first = file ? 2 : 1;
-	if (config_load(file ? argv[1] : NULL, argc - first, argv + first, &error)) {
+	config_check_user = acl_check_line;
+	config_rewrite_users = acl_rewrite;
+	if (command_init() || config_load(file ? argv[1] : NULL, argc - first, argv + first, &error)) {
 		fprintf(stderr, "%s\n", error ? error : "out of memory");
 		free(error);
 		return 1;

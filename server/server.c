@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "server/account.h"
+#include "server/acl.h"
 #include "server/aof.h"
 #include "server/clock.h"
 #include "server/config.h"
@@ -291,6 +292,8 @@ static int start(const struct config *cfg)
 	err = err ? err : stats_init(server.loops, command_count());
 	if (!err)
 		info_init();
+	if (!err && acl_start(cfg))
+		return -EINVAL; /* it said why */
 	err = err ? err : worker_init(server.loops + 1);
 	err = err ? err : open_store(cfg);
 	err = err ? err : txn_init(server.store);
@@ -333,6 +336,7 @@ static void take_down(void)
 	monitor_free();
 	latency_free();
 	evict_free();
+	acl_stop();
 	worker_free();
 	exec_free();
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/acl.h"
 #include "server/call.h"
 #include "server/client.h"
 #include "server/commands/groups.h"
@@ -222,7 +223,8 @@ static void client_list(struct call *c)
 struct kill_filter {
 	int64_t id; /* 0: any */
 	enum client_type type;
-	const struct arg *addr, *laddr, *user;
+	const struct arg *addr, *laddr;
+	const struct acl_user *user;
 	bool skip_me;
 };
 
@@ -246,7 +248,7 @@ static bool filter_fits(const struct call *c, const struct kill_filter *f, const
 		return false;
 	if (f->type != TYPE_ANY && type_of(cl) != f->type)
 		return false;
-	if (f->user && !text_is(cl->user, f->user))
+	if (f->user && cl->user != f->user)
 		return false;
 	return (!f->addr || address_is(cl, f->addr, client_peer)) && (!f->laddr || address_is(cl, f->laddr, client_local));
 }
@@ -270,8 +272,8 @@ static bool parse_option(struct call *c, unsigned i, struct kill_filter *f)
 	} else if (arg_is(option, "laddr")) {
 		f->laddr = value;
 	} else if (arg_is(option, "user")) {
-		f->user = value;
-		if (!text_is("default", value)) {
+		f->user = acl_find(value->ptr, value->len);
+		if (!f->user) {
 			reply_errorf(c->reply, "ERR No such user '%.*s'", shown(value), value->ptr);
 			return false;
 		}

@@ -2,7 +2,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "server/auth.h"
+#include "server/acl.h"
 #include "server/call.h"
 #include "server/client.h"
 #include "server/commands/groups.h"
@@ -58,12 +58,12 @@ static void auth(struct call *c)
 		reply_syntax_error(c->reply);
 		return;
 	}
-	if (c->argc == 2 && auth_open()) {
+	if (c->argc == 2 && acl_default()->flags & ACL_USER_NOPASS) {
 		reply_error(c->reply, "ERR AUTH <password> called without any password configured for the default user. "
 		                      "Are you sure your configuration is correct?");
 		return;
 	}
-	if (auth_login(c->client, c->argc == 3 ? &c->argv[1] : &default_user, &c->argv[c->argc - 1]))
+	if (acl_login(c->client, c->argc == 3 ? &c->argv[1] : &default_user, &c->argv[c->argc - 1], &c->argv[0]))
 		reply_ok(c->reply);
 	else
 		reply_error(c->reply, wrong_password);
@@ -154,7 +154,7 @@ static void hello(struct call *c)
 	struct hello h;
 	if (!parse_hello(c, &h))
 		return;
-	if (h.user && !auth_login(c->client, h.user, h.password)) {
+	if (h.user && !acl_login(c->client, h.user, h.password, &c->argv[0])) {
 		reply_error(c->reply, wrong_password);
 		return;
 	}

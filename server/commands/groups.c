@@ -19,6 +19,7 @@ struct command *const command_groups[] = {
 	transaction_commands,
 	pubsub_commands,
 	command_commands,
+	acl_commands,
 	connection_commands,
 	client_commands,
 	server_commands,

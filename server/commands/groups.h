@@ -34,6 +34,7 @@ extern struct command stream_info_commands[];
 extern struct command transaction_commands[];
 extern struct command pubsub_commands[];
 extern struct command command_commands[];
+extern struct command acl_commands[];
 extern struct command connection_commands[];
 extern struct command client_commands[];
 extern struct command server_commands[];
