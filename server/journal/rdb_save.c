@@ -173,7 +173,7 @@ static int large(void *ctx, unsigned db, const struct entry *e)
 	struct snapshot_buf b = { .db = SNAPSHOT_NO_DB };
 	put_entry(s, &b, db, e);
 	int err = b.failed ? -ENOMEM : rdb_copy_records(&s->out, b.p, b.len);
-	free(b.p);
+	snapshot_buf_clear(&b);
 	return err;
 }
 

@@ -3,26 +3,37 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "server/exec.h"
 #include "server/worker.h"
 
+#define WRITER_NICE 10
 #define STEP_US 250 /* of a loop's time, once a millisecond */
 
+/*
+ * What goes to the writer thread: a chunk of bytes, or a frozen value. Loops never wait for the writer, not even for a
+ * mutex that it might hold while it has no processor: the queue is a stack that the writer takes whole, and chunks come
+ * back by another one, so that the allocator's locks stay out of it, too.
+ */
 struct item {
 	struct item *next;
-	struct store_frozen *frozen; /* or bytes */
+	struct store_frozen *frozen; /* NULL: bytes */
 	uint32_t db;
-	size_t len;
-	char *bytes;
+	size_t len, cap;
+	char bytes[];
 };
 
 /* What one loop has gathered. The last one is of whoever is no loop. */
 struct part {
 	_Alignas(64) struct snapshot_buf buf;
+	struct item *spare; /* chunks to be used again */
 	_Atomic uint64_t keys;
 	atomic_bool done;
 };
@@ -39,12 +50,12 @@ static struct {
 	atomic_bool finished;  /* the writer thread is at its end */
 	/* the queue */
 	pthread_t writer;
-	pthread_mutex_t mutex;
-	pthread_cond_t filled, drained;
-	struct item *first, **last;
-	bool closed;
+	struct item *_Atomic pushed, *_Atomic spare;
+	atomic_bool closed;
 	_Atomic size_t bytes; /* in the queue */
-} snap = { .mutex = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER, .drained = PTHREAD_COND_INITIALIZER };
+	sem_t filled, drained;
+	pthread_mutex_t mutex; /* parts, against INFO */
+} snap = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 static void set_error(int err)
 {
@@ -53,21 +64,69 @@ static void set_error(int err)
 	atomic_store(&snap.discard, true);
 }
 
+/* ------------------------------------------------------------------ chunks */
+
+static struct item *item_of(char *bytes)
+{
+	return (struct item *)(void *)(bytes - offsetof(struct item, bytes));
+}
+
 char *snapshot_buf_room(struct snapshot_buf *b, size_t n)
 {
 	size_t need, cap = b->cap ? b->cap : SNAPSHOT_CHUNK + 4096;
 	if (__builtin_expect(!__builtin_add_overflow(b->len, n, &need) && need <= b->cap, 1))
 		return b->p + b->len;
-	while (cap < need && cap <= SIZE_MAX / 2)
+	while (cap < need && cap <= SIZE_MAX / 4)
 		cap *= 2;
-	char *p = cap < need ? NULL : realloc(b->p, cap);
-	if (!p) {
+	struct item *it = cap < need ? NULL : realloc(b->p ? item_of(b->p) : NULL, sizeof *it + cap);
+	if (!it) {
 		b->failed = true;
 		return NULL;
 	}
-	b->p = p;
+	b->p = it->bytes;
 	b->cap = cap;
-	return p + b->len;
+	return b->p + b->len;
+}
+
+void snapshot_buf_clear(struct snapshot_buf *b)
+{
+	if (b->p)
+		free(item_of(b->p));
+	*b = (struct snapshot_buf){ .db = SNAPSHOT_NO_DB };
+}
+
+static void stack_push(struct item *_Atomic *top, struct item *it)
+{
+	it->next = atomic_load_explicit(top, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(top, &it->next, it, memory_order_release, memory_order_relaxed))
+		;
+}
+
+static struct item *stack_take_all(struct item *_Atomic *top)
+{
+	return atomic_exchange_explicit(top, NULL, memory_order_acquire);
+}
+
+/* An empty buffer, from a chunk that came back if there is one. */
+static void renew(struct part *p)
+{
+	p->buf = (struct snapshot_buf){ .db = SNAPSHOT_NO_DB };
+	if (!p->spare)
+		p->spare = stack_take_all(&snap.spare);
+	struct item *it = p->spare;
+	if (!it)
+		return;
+	p->spare = it->next;
+	p->buf.p = it->bytes;
+	p->buf.cap = it->cap;
+}
+
+static void free_all(struct item *it)
+{
+	for (struct item *next; it; it = next) {
+		next = it->next;
+		free(it);
+	}
 }
 
 /* ------------------------------------------------------------------ queue */
@@ -75,41 +134,45 @@ char *snapshot_buf_room(struct snapshot_buf *b, size_t n)
 /* Never waits: locks of shards may be held. */
 static void push(struct item *it)
 {
-	it->next = NULL;
-	pthread_mutex_lock(&snap.mutex);
-	*snap.last = it;
-	snap.last = &it->next;
 	atomic_fetch_add(&snap.bytes, it->len);
-	pthread_cond_signal(&snap.filled);
-	pthread_mutex_unlock(&snap.mutex);
+	stack_push(&snap.pushed, it);
+	sem_post(&snap.filled);
 }
 
+/* All that is there, oldest first; NULL: the queue was closed. */
 static struct item *pull(void)
 {
-	pthread_mutex_lock(&snap.mutex);
-	while (!snap.first && !snap.closed)
-		pthread_cond_wait(&snap.filled, &snap.mutex);
-	struct item *it = snap.first;
-	if (it && !(snap.first = it->next))
-		snap.last = &snap.first;
-	pthread_mutex_unlock(&snap.mutex);
-	return it;
+	for (;;) {
+		bool closed = atomic_load(&snap.closed);
+		struct item *taken = stack_take_all(&snap.pushed), *first = NULL, *next;
+		for (; taken; taken = next) {
+			next = taken->next;
+			taken->next = first;
+			first = taken;
+		}
+		if (first || closed)
+			return first;
+		while (sem_wait(&snap.filled) && errno == EINTR)
+			;
+	}
 }
 
 static void close_queue(void)
 {
-	pthread_mutex_lock(&snap.mutex);
-	snap.closed = true;
-	pthread_cond_signal(&snap.filled);
-	pthread_mutex_unlock(&snap.mutex);
+	atomic_store(&snap.closed, true);
+	sem_post(&snap.filled);
 }
 
-static void free_item(struct item *it)
+static void give_back(struct item *it)
 {
+	size_t len = it->len;
 	if (it->frozen)
 		store_frozen_release(it->frozen);
-	free(it->bytes);
-	free(it);
+	if (it->frozen || it->cap > 2 * SNAPSHOT_CHUNK)
+		free(it);
+	else
+		stack_push(&snap.spare, it);
+	atomic_fetch_sub(&snap.bytes, len);
 }
 
 /* ------------------------------------------------------------------ the writer thread */
@@ -126,19 +189,20 @@ static void *write_all(void *arg)
 {
 	const struct snapshot_request *r = &snap.request;
 	(void)arg;
+	/* Where processors are short the clients go first; the walk waits for this thread, never the other way round. */
+	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), WRITER_NICE);
 	int err = r->format->begin(r->ctx);
 	if (err)
 		set_error(err);
-	for (struct item *it; (it = pull());) {
-		size_t len = it->len;
-		err = atomic_load(&snap.discard) ? 0 : consume(it);
-		if (err)
-			set_error(err);
-		free_item(it);
-		pthread_mutex_lock(&snap.mutex);
-		atomic_fetch_sub(&snap.bytes, len);
-		pthread_cond_signal(&snap.drained);
-		pthread_mutex_unlock(&snap.mutex);
+	for (struct item *batch, *it; (batch = pull());) {
+		while ((it = batch)) {
+			batch = it->next;
+			err = atomic_load(&snap.discard) ? 0 : consume(it);
+			if (err)
+				set_error(err);
+			give_back(it);
+		}
+		sem_post(&snap.drained);
 	}
 	err = atomic_load(&snap.discard) ? 0 : r->format->end(r->ctx);
 	if (err)
@@ -166,14 +230,12 @@ static void flush_part(struct part *p)
 		b->db = SNAPSHOT_NO_DB;
 		return;
 	}
-	struct item *it = malloc(sizeof *it);
-	if (!it) {
-		set_error(-ENOMEM);
-		return;
-	}
-	*it = (struct item){ .len = b->len, .bytes = b->p };
-	*b = (struct snapshot_buf){ .db = SNAPSHOT_NO_DB };
+	struct item *it = item_of(b->p);
+	it->frozen = NULL;
+	it->len = b->len;
+	it->cap = b->cap;
 	push(it);
+	renew(p);
 }
 
 static void count_key(struct part *p)
@@ -232,6 +294,7 @@ static bool make_parts(unsigned loops)
 	}
 	for (unsigned i = 0; i <= loops; i++) {
 		snap.parts[i].buf = (struct snapshot_buf){ .db = SNAPSHOT_NO_DB };
+		snap.parts[i].spare = NULL;
 		atomic_store(&snap.parts[i].keys, 0);
 		atomic_store(&snap.parts[i].done, false);
 	}
@@ -255,9 +318,9 @@ static int begin(struct store *s, unsigned loops, const struct snapshot_request 
 	if (!make_parts(loops))
 		return -ENOMEM;
 	snap.request = *r;
-	snap.first = NULL;
-	snap.last = &snap.first;
-	snap.closed = false;
+	atomic_store(&snap.closed, false);
+	sem_init(&snap.filled, 0, 0);
+	sem_init(&snap.drained, 0, 0);
 	atomic_store(&snap.bytes, 0);
 	snap.total = 0;
 	for (unsigned db = 0; db < store_dbs(s); db++)
@@ -288,8 +351,13 @@ static void conclude(void)
 {
 	pthread_join(snap.writer, NULL);
 	end_cut(); /* all that was frozen has come back by now */
-	for (unsigned i = 0; i <= snap.loops; i++)
-		free(snap.parts[i].buf.p);
+	for (unsigned i = 0; i <= snap.loops; i++) {
+		snapshot_buf_clear(&snap.parts[i].buf);
+		free_all(snap.parts[i].spare);
+	}
+	free_all(stack_take_all(&snap.spare));
+	sem_destroy(&snap.filled);
+	sem_destroy(&snap.drained);
 	struct snapshot_request r = snap.request;
 	int err = atomic_load(&snap.err);
 	atomic_store(&snap.running, false);
@@ -304,10 +372,8 @@ int snapshot_start(struct store *s, unsigned loops, const struct snapshot_reques
 
 static void wait_for_room(void)
 {
-	pthread_mutex_lock(&snap.mutex);
 	while (atomic_load(&snap.bytes) > SNAPSHOT_QUEUE_MAX / 2)
-		pthread_cond_wait(&snap.drained, &snap.mutex);
-	pthread_mutex_unlock(&snap.mutex);
+		sem_wait(&snap.drained); /* an interrupted wait looks again */
 }
 
 int snapshot_run(struct store *s, unsigned loops, const struct snapshot_request *r)

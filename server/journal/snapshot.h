@@ -35,6 +35,7 @@ struct snapshot_buf {
 };
 /* Room for n more bytes behind p + len, or NULL (then failed is set). */
 char *snapshot_buf_room(struct snapshot_buf *b, size_t n);
+void snapshot_buf_clear(struct snapshot_buf *b);
 
 struct snapshot_format {
 	/* Append a whole entry, its database first where it differs from b->db. A loop, with the shard's lock held. */
