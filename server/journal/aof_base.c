@@ -202,7 +202,7 @@ static int large(void *ctx, unsigned db, const struct entry *e)
 	struct snapshot_buf buf = { .db = SNAPSHOT_NO_DB };
 	put_entry(ctx, &buf, db, e);
 	int err = buf.failed ? -ENOMEM : chunk(ctx, buf.p, buf.len);
-	free(buf.p);
+	snapshot_buf_clear(&buf);
 	return err;
 }
 
