@@ -1,4 +1,4 @@
-/* rdb_build: the values of RDB files, of all versions but streams: see rdb_value.h. Every byte is checked before it is
+/* rdb_build: the values of RDB files of all versions (streams: rdb_stream.c): see rdb_value.h. Every byte is checked before it is
  * believed; what was built before damage was found is freed. */
 #include <errno.h>
 #include <math.h>
@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "server/journal/rdb_compact.h"
+#include "server/journal/rdb_stream.h"
 #include "server/journal/rdb_value.h"
 #include "store/number.h"
+#include "store/types/stream.h"
 
 /* One value in the making. */
 struct build {
@@ -422,6 +424,21 @@ static enum rdb_value_result load_string(struct store_op *op, const struct store
 	return *e ? RDB_VALUE_ADDED : RDB_VALUE_NO_MEMORY;
 }
 
+/* A stream may be empty. */
+static enum rdb_value_result load_stream(struct store_op *op, const struct store_key *key, unsigned type,
+                                         struct rdb_scan *s, int64_t expire_ms, struct entry **e)
+{
+	struct stream *stream;
+	int err = rdb_stream_load(s, type, &stream);
+	if (err)
+		return err == -ENOMEM ? RDB_VALUE_NO_MEMORY : RDB_VALUE_DAMAGED;
+	*e = store_replace(op, key, STORE_STREAM, ENC_STREAM, stream, expire_ms);
+	if (*e)
+		return RDB_VALUE_ADDED;
+	stream_free(stream);
+	return RDB_VALUE_NO_MEMORY;
+}
+
 enum rdb_value_result rdb_value_load(struct store_op *op, const struct store_key *key, unsigned type,
                                      const struct rdb_limits *limits, struct rdb_scan *s, int64_t expire_ms,
                                      struct entry **e)
@@ -430,6 +447,8 @@ enum rdb_value_result rdb_value_load(struct store_op *op, const struct store_key
 	enum store_type_id id = STORE_STRING;
 	if (type == RDB_STRING)
 		return load_string(op, key, s, expire_ms, e);
+	if (type == RDB_STREAM || type == RDB_STREAM_2 || type == RDB_STREAM_3)
+		return load_stream(op, key, type, s, expire_ms, e);
 	if (!read_value(&b, type, &id)) {
 		s->bad = "a type of value that is not supported";
 		return RDB_VALUE_DAMAGED;

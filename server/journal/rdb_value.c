@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "server/journal/rdb_stream.h"
 #include "store/number.h"
 
 /* ------------------------------------------------------------------ parts */
@@ -197,6 +198,10 @@ void rdb_value_put(struct snapshot_buf *b, const struct entry *e)
 		break;
 	case STORE_ZSET:
 		put_zset(b, e);
+		break;
+	case STORE_STREAM:
+		put_type(b, RDB_STREAM_2, e);
+		rdb_stream_put(b, entry_value(e));
 		break;
 	default:
 		b->failed = true;

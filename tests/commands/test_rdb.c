@@ -40,9 +40,14 @@ static void fill(struct resp_client *to, int n)
 		expect_any(to, line);
 		snprintf(line, sizeof line, "HSET h:%d f%d v%d g%d %d", i % 11, i, i, i, i);
 		expect_any(to, line);
+		snprintf(line, sizeof line, "XADD x:%d %d-%d f%d v g %d", i % 2, i + 1, i, i % 9, i);
+		expect_any(to, line);
 		snprintf(line, sizeof line, "ZADD z:%d %d.25 m%d %s n%d", i % 3, i, i, i % 2 ? "inf" : "-7", i);
 		expect_any(to, line);
 	}
+	expect(to, "XGROUP CREATE x:0 g 0", "+OK\r\n");
+	expect_any(to, "XREADGROUP GROUP g c COUNT 30 STREAMS x:0 >");
+	expect_any(to, "XDEL x:0 1-0");
 	expect(to, "SELECT 5", "+OK\r\n");
 	expect(to, "SET other database", "+OK\r\n");
 	expect(to, "SETRANGE large 300000 x", ":300001\r\n");
@@ -79,6 +84,7 @@ START_TEST(restart_keeps_everything)
 	a = connect_to(&p);
 	char *got = digest(a);
 	ck_assert_str_eq(want, got);
+	expect_prefix(a, "XPENDING x:0 g", "*4\r\n:30\r\n$3\r\n1-0\r\n");
 	ck_assert_int_eq(ask_int(a, "DBSIZE"), keys);
 	ck_assert(proc_wait_log(&p, "DB loaded from disk: ", 1000));
 	ck_assert_int_eq(info_int(a, "persistence", "loading"), 0);
