@@ -228,7 +228,7 @@ struct exact_trim {
 static void exact_trim(struct exact_trim *x, const struct stream *s, const struct stream_trim_by *by)
 {
 	size_t len;
-	bool length = by->how == STREAM_TRIM_LENGTH;
+	bool length = by->how == STREAM_TRIM_LENGTH || s->length == 0; /* an empty stream has no first id */
 	if (length)
 		len = number_print_uint(x->text, s->length);
 	else

@@ -49,7 +49,8 @@ void stream_group_advance(const struct stream *s, struct stream_group *g, struct
 {
 	if (stream_id_compare(id, g->last_id) <= 0)
 		return;
-	if (g->entries_read != STREAM_READ_UNKNOWN && !stream_has_gap(s, id))
+	if (g->entries_read != STREAM_READ_UNKNOWN && stream_id_compare(g->last_id, s->first_id) >= 0 &&
+	    !stream_has_gap(s, g->last_id))
 		g->entries_read++;
 	else if (s->entries_added)
 		g->entries_read = stream_entries_until(s, id);

@@ -14,14 +14,6 @@ static struct stream *find_stream(struct call *c)
 	return e ? stream_of(e) : NULL;
 }
 
-static void reply_known(struct reply *r, int64_t n)
-{
-	if (n == STREAM_READ_UNKNOWN)
-		reply_null(r);
-	else
-		reply_int(r, n);
-}
-
 static void pair_int(struct reply *r, const char *name, int64_t v)
 {
 	reply_cstr(r, name);
@@ -42,10 +34,17 @@ static void pair_bulk(struct reply *r, const char *name, const void *bytes, size
 
 static void reply_progress(struct reply *r, const struct stream *s, const struct stream_group *g)
 {
+	int64_t lag;
 	reply_cstr(r, "entries-read");
-	reply_known(r, g->entries_read);
+	if (g->entries_read == STREAM_READ_UNKNOWN)
+		reply_null(r);
+	else
+		reply_int(r, g->entries_read);
 	reply_cstr(r, "lag");
-	reply_known(r, stream_group_lag(s, g));
+	if (stream_group_lag(s, g, &lag))
+		reply_int(r, lag);
+	else
+		reply_null(r);
 }
 
 /* ------------------------------------------------------------------ the shape of a radix tree */

@@ -165,12 +165,12 @@ struct stream_pel_iter {
 void stream_pel_iter_init(struct stream_pel_iter *it, const struct idmap *pel, struct stream_id from);
 struct stream_nack *stream_pel_iter_next(struct stream_pel_iter *it, struct stream_id *id); /* NULL: the end */
 
-/* Whether a deleted entry lies at or above the id and at or behind the stream's first. */
+/* Whether the last entry that was deleted one by one lies at or above the id. */
 bool stream_has_gap(const struct stream *s, struct stream_id from);
 /* How many entries were ever added up to the id, or STREAM_READ_UNKNOWN. */
 int64_t stream_entries_until(const struct stream *s, struct stream_id id);
-/* Entries that the group has not been given yet, or STREAM_READ_UNKNOWN. */
-int64_t stream_group_lag(const struct stream *s, const struct stream_group *g);
+/* Entries that the group has not been given yet; false: that cannot be told. */
+bool stream_group_lag(const struct stream *s, const struct stream_group *g, int64_t *lag);
 
 /* ------------------------------------------------------------------ saving and loading */
 

@@ -235,7 +235,7 @@ static bool is_zero(struct stream_id id)
 
 bool stream_has_gap(const struct stream *s, struct stream_id from)
 {
-	if (!s->length || is_zero(s->max_deleted_id) || stream_id_compare(s->first_id, s->max_deleted_id) > 0)
+	if (!s->length || is_zero(s->max_deleted_id))
 		return false;
 	return stream_id_compare(from, s->max_deleted_id) <= 0;
 }
@@ -260,14 +260,14 @@ int64_t stream_entries_until(const struct stream *s, struct stream_id id)
 	return STREAM_READ_UNKNOWN;
 }
 
-int64_t stream_group_lag(const struct stream *s, const struct stream_group *g)
+bool stream_group_lag(const struct stream *s, const struct stream_group *g, int64_t *lag)
 {
-	if (!s->entries_added)
-		return 0;
-	if (stream_id_compare(g->last_id, s->first_id) < 0 && stream_id_compare(s->max_deleted_id, s->first_id) < 0)
-		return (int64_t)s->length; /* all that was removed lies before all that is left */
 	int64_t read = g->entries_read;
+	*lag = 0;
+	if (!s->entries_added)
+		return true;
 	if (read == STREAM_READ_UNKNOWN || stream_has_gap(s, g->last_id))
 		read = stream_entries_until(s, g->last_id);
-	return read == STREAM_READ_UNKNOWN ? STREAM_READ_UNKNOWN : (int64_t)s->entries_added - read;
+	*lag = (int64_t)s->entries_added - read; /* of counters that clients set: below 0, too */
+	return read != STREAM_READ_UNKNOWN;
 }

@@ -97,6 +97,38 @@ static bool times_agree(struct resp_bytes a, struct resp_bytes b, long long tole
 	return x >= 0 && y >= 0 && d <= tolerance;
 }
 
+/* Times are large integers; ages stand behind a name, or third in a pending entry of XPENDING. */
+static bool ages_agree(const struct resp_value *a, const struct resp_value *b, bool age)
+{
+	static const char *const names[] = { "idle", "inactive", "seen-time", "active-time" };
+	if (a->type != b->type || a->n != b->n || a->null != b->null)
+		return false;
+	if (a->type == ':') {
+		long long d = a->integer - b->integer;
+		bool time = a->integer > 1000000000 && b->integer > 1000000000;
+		return d == 0 || ((time || (age && a->integer >= 0 && b->integer >= 0)) && d >= -5000 && d <= 5000);
+	}
+	if (a->len != b->len || (a->len && memcmp(a->text, b->text, a->len)))
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		bool child = a->n == 4 && i == 2;
+		for (size_t k = 0; i % 2 && k < sizeof names / sizeof *names; k++)
+			child = child || (a->elements[i - 1].text && !strcmp(a->elements[i - 1].text, names[k]));
+		if (!ages_agree(&a->elements[i], &b->elements[i], child))
+			return false;
+	}
+	return true;
+}
+
+static bool age_replies_agree(struct resp_bytes a, struct resp_bytes b)
+{
+	struct resp_value *x = resp_parse_value(a.ptr, a.len), *y = resp_parse_value(b.ptr, b.len);
+	bool same = x && y && ages_agree(x, y, false);
+	resp_value_free(x);
+	resp_value_free(y);
+	return same;
+}
+
 static bool is_null(struct resp_bytes r)
 {
 	return *r.ptr == '_' || (r.len >= 3 && r.ptr[1] == '-' && r.ptr[2] == '1' && (*r.ptr == '$' || *r.ptr == '*'));
@@ -112,6 +144,7 @@ bool replies_agree(enum compare how, struct resp_bytes a, struct resp_bytes b)
 	case CMP_KIND: return *a.ptr == *b.ptr && is_null(a) == is_null(b);
 	case CMP_TIME_MS: return times_agree(a, b, 5000);
 	case CMP_TIME_S: return times_agree(a, b, 5);
+	case CMP_AGES: return age_replies_agree(a, b);
 	case CMP_UNORDERED:
 	case CMP_PAIRS:
 	case CMP_HELLO: return trees_agree(how, a, b);

@@ -21,6 +21,7 @@ enum compare {
 	CMP_PAIRS,     /* a map (or array of pairs) whose pairs have no order */
 	CMP_TIME_MS,   /* integers that may differ by seconds, as the servers are not asked at the same time */
 	CMP_TIME_S,
+	CMP_AGES,      /* times and ages within, of XINFO and XPENDING, may differ by seconds */
 	CMP_KIND,      /* same type, and null or not */
 	CMP_HELLO,     /* pairs, without name, version and id of the server */
 	CMP_ANY,       /* not at all */
