@@ -75,6 +75,7 @@ struct client {
 	struct block *block;
 	struct pubsub *pubsub;
 	struct tracking *tracking;
+	uint64_t journaled;           /* the sequence of its last write */
 	uint64_t held_until;          /* CLIENT_SYNCING: the sequence that must be durable */
 	int64_t soft_limit_since_ms;  /* 0: below the soft output limit */
 };

@@ -63,7 +63,7 @@ static void commit_effects(struct call *c)
 	if (effects_count(fx)) {
 		size_t len;
 		const char *bytes = effects_bytes(fx, &len);
-		journal_append(journal, effects_db(fx, c->op.db), effects_count(fx), bytes, len);
+		c->client->journaled = journal_append(journal, effects_db(fx, c->op.db), effects_count(fx), bytes, len);
 	}
 	effects_reset(fx);
 }

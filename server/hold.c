@@ -73,6 +73,16 @@ void hold_free(struct worker *w)
 
 /* ------------------------------------------------------------------ replies */
 
+/* The log cannot be written. Errors and what others wrote may be told; that a write of its own is safe may not. */
+static enum net_action while_failing(struct client *c)
+{
+	if (c->journaled > aof_log_durable()) {
+		c->flags |= CLIENT_CLOSE_ASAP;
+		net_close_now(c->conn, NET_BY_US);
+	}
+	return NET_NONE;
+}
+
 enum net_action hold_flush(struct net_conn *conn)
 {
 	if (__builtin_expect(!atomic_load_explicit(&on, memory_order_relaxed), 1))
@@ -82,12 +92,14 @@ enum net_action hold_flush(struct net_conn *conn)
 	if (!c || net_out_pending(conn) == 0)
 		return NET_NONE;
 	uint64_t tail = journal_tail(dispatch_journal());
-	if (aof_log_durable() >= tail || aof_log_error())
+	if (aof_log_durable() >= tail)
 		return NET_NONE;
 	/* The flag first, then another look: either the log's thread sees the flag or its step is seen here. */
 	atomic_store(&w->hold.waiting, true);
-	if (aof_log_durable() >= tail || aof_log_error())
+	if (aof_log_durable() >= tail)
 		return NET_NONE;
+	if (aof_log_error())
+		return while_failing(c);
 	if ((c->flags & CLIENT_SYNCING) && c->held_until == tail)
 		return NET_NONE;
 	if (!push(&w->hold.replies, net_conn_id_of(conn), tail)) {
