@@ -47,6 +47,7 @@ static struct {
 	struct aof_base base;
 	_Atomic int64_t retry_at_ms;      /* monotonic */
 	atomic_uint failures;
+	atomic_bool always;
 	atomic_bool incomplete;           /* the log has no base yet: a rewrite must succeed before it counts */
 } aof;
 
@@ -229,6 +230,10 @@ int aof_reload(struct call *c)
 
 static void advanced(void)
 {
+	if (atomic_load(&aof.incomplete) && aof_log_complete()) {
+		atomic_store(&aof.incomplete, false);
+		hold_set(atomic_load(&aof.always));
+	}
 	bool failed = aof_log_error() != 0;
 	if (!failed != !(dispatch_gates & GATE_AOF))
 		dispatch_set_gate(GATE_AOF, failed);
@@ -246,7 +251,8 @@ static void follow(const struct config *cfg)
 	aof_log_set_policy(&(struct aof_log_policy){ .fsync = cfg->appendfsync, .timestamps = cfg->aof_timestamp_enabled,
 	                                             .no_sync_on_rewrite = cfg->no_appendfsync_on_rewrite,
 	                                             .keep_history = cfg->aof_disable_auto_gc });
-	hold_set(aof_log_running() && !atomic_load(&aof.incomplete) && cfg->appendfsync == APPENDFSYNC_ALWAYS);
+	atomic_store(&aof.always, cfg->appendfsync == APPENDFSYNC_ALWAYS);
+	hold_set(aof_log_running() && !atomic_load(&aof.incomplete) && atomic_load(&aof.always));
 }
 
 static int start_log(bool detached)
@@ -582,10 +588,6 @@ static void begin_anew(void)
 
 void aof_tick(unsigned loop)
 {
-	if (atomic_load(&aof.incomplete) && aof_log_running() && aof_log_complete()) {
-		atomic_store(&aof.incomplete, false);
-		follow(config());
-	}
 	bool lost = aof_log_running() && aof_log_lost();
 	if (!lost && (snapshot_running() || atomic_load(&aof.rewriting) || clock_mono_ms() < atomic_load(&aof.retry_at_ms)))
 		return;

@@ -11,6 +11,7 @@
 #include "store/types/hash.h"
 #include "store/types/list.h"
 #include "store/types/set.h"
+#include "store/types/stream.h"
 #include "store/types/zset.h"
 
 #define PER_COMMAND 64 /* elements */
@@ -120,6 +121,96 @@ static void put_hash(struct snapshot_buf *b, const struct entry *e)
 	}
 }
 
+static void put_id(struct snapshot_buf *b, struct stream_id id)
+{
+	char text[48];
+	int n = snprintf(text, sizeof text, "%llu-%llu", (unsigned long long)id.ms, (unsigned long long)id.seq);
+	put_bulk(b, text, (size_t)n);
+}
+
+static void put_name(struct snapshot_buf *b, unsigned words, const char *name, const char *sub, const struct entry *e)
+{
+	put_head(b, '*', words);
+	put_word(b, name);
+	if (sub)
+		put_word(b, sub);
+	put_bulk(b, entry_key(e), entry_key_len(e));
+}
+
+static void put_pending(struct snapshot_buf *b, const struct entry *e, const struct stream_group *g)
+{
+	for (uint32_t i = 0; i < g->consumer_count; i++) {
+		const struct stream_consumer *c = g->consumers[i];
+		struct stream_pel_iter it;
+		struct stream_nack *nack;
+		struct stream_id id;
+		put_name(b, 5, "XGROUP", "CREATECONSUMER", e);
+		put_bulk(b, g->name, g->name_len);
+		put_bulk(b, c->name, c->name_len);
+		stream_pel_iter_init(&it, c->pel, STREAM_ID_MIN);
+		while (c->pel && (nack = stream_pel_iter_next(&it, &id))) {
+			put_name(b, 12, "XCLAIM", NULL, e);
+			put_bulk(b, g->name, g->name_len);
+			put_bulk(b, c->name, c->name_len);
+			put_word(b, "0");
+			put_id(b, id);
+			put_word(b, "TIME");
+			put_int(b, nack->delivered_ms);
+			put_word(b, "RETRYCOUNT");
+			put_int(b, (int64_t)nack->deliveries);
+			put_word(b, "JUSTID");
+			put_word(b, "FORCE");
+		}
+	}
+}
+
+static void put_stream_end(struct snapshot_buf *b, const struct entry *e, const struct stream *s)
+{
+	put_name(b, 7, "XSETID", NULL, e);
+	put_id(b, s->last_id);
+	put_word(b, "ENTRIESADDED");
+	put_int(b, (int64_t)s->entries_added);
+	put_word(b, "MAXDELETEDID");
+	put_id(b, s->max_deleted_id);
+	for (uint32_t i = 0; i < s->group_count; i++) {
+		const struct stream_group *g = s->groups[i];
+		put_name(b, 7, "XGROUP", "CREATE", e);
+		put_bulk(b, g->name, g->name_len);
+		put_id(b, g->last_id);
+		put_word(b, "ENTRIESREAD");
+		put_int(b, g->entries_read);
+		put_pending(b, e, g);
+	}
+}
+
+static void put_stream(struct snapshot_buf *b, const struct entry *e)
+{
+	struct stream *s = entry_value(e);
+	struct stream_iter it;
+	struct stream_id id;
+	uint64_t fields;
+	if (!s->length) { /* an empty one comes into being by an entry that is trimmed away at once */
+		put_name(b, 7, "XADD", NULL, e);
+		put_word(b, "MAXLEN");
+		put_word(b, "0");
+		put_id(b, stream_id_compare(s->last_id, STREAM_ID_MIN) ? s->last_id : (struct stream_id){ 0, 1 });
+		put_word(b, "x");
+		put_word(b, "y");
+	}
+	stream_iter_init(&it, s, STREAM_ID_MIN, STREAM_ID_MAX, false);
+	while (stream_iter_next(&it, &id, &fields)) {
+		put_name(b, (unsigned)(3 + 2 * fields), "XADD", NULL, e);
+		put_id(b, id);
+		while (fields--) {
+			struct value_item field, value;
+			stream_iter_field(&it, &field, &value);
+			put_item(b, &field);
+			put_item(b, &value);
+		}
+	}
+	put_stream_end(b, e, s);
+}
+
 static void put_zset(struct snapshot_buf *b, const struct entry *e)
 {
 	struct value v = value_of(e);
@@ -160,6 +251,9 @@ static void put_entry(void *ctx, struct snapshot_buf *b, unsigned db, const stru
 		break;
 	case STORE_HASH:
 		put_hash(b, e);
+		break;
+	case STORE_STREAM:
+		put_stream(b, e);
 		break;
 	default:
 		b->failed = true; /* a type without commands fails the rewrite: nothing is left out */

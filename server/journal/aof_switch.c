@@ -172,6 +172,7 @@ void aof_switch_finish(void)
 	if (!due)
 		return;
 	err = err ? err : take_base();
+	l->advanced(); /* a log that was incomplete counts from now on, before anybody hears that it does */
 	char path[4096];
 	aof_log_path(l->rewrite.base, path, sizeof path);
 	pthread_mutex_lock(&l->stats_mutex);
@@ -190,5 +191,4 @@ void aof_switch_finish(void)
 	} else {
 		log_notice("Background AOF rewrite finished successfully");
 	}
-	l->advanced();
 }

@@ -102,7 +102,9 @@ static void fill(struct resp_client *o, int round)
 		"SET s%d text", "SET i%d 12345", "APPEND s%d more", "INCRBYFLOAT f%d 0.1", "RPUSH l%d a b c", "LPOP l%d",
 		"HSET h%d f v g w", "HINCRBY h%d n 5", "SADD u%d 1 2 3", "SADD m%d x y z", "SPOP m%d", "ZADD z%d 1 a 2.5 b",
 		"ZINCRBY z%d 0.25 a", "EXPIRE s%d 10000", "SET p%d v PX 9999999", "GEOADD g%d 13.36 38.11 place",
-		"SETRANGE r%d 40000 end", "COPY l%d c%d", "XADD x%d * f v", "XADD x%d 99999999999999-1 g w", NULL,
+		"SETRANGE r%d 40000 end", "COPY l%d c%d", "XADD x%d * f v", "XADD x%d 99999999999999-1 g w",
+		"XADD x%d 99999999999999-5 g w", "XDEL x%d 99999999999999-1", "XGROUP CREATE x%d group 0 ENTRIESREAD 1",
+		"XREADGROUP GROUP group reader COUNT 1 STREAMS x%d >", "XADD e%d 5-1 a b", "XDEL e%d 5-1", NULL,
 	};
 	char line[128];
 	for (int i = 0; lines[i]; i++) {
