@@ -15,7 +15,7 @@ CFLAGS ?= $(OPT) -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -DSHOAL_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS) -fno-omit-frame-pointer -pthread \
 	-I. -MMD -MP
-LIBS := -ljemalloc -lssl -lcrypto -luring -llzf -lxxhash -lsystemd -lm -pthread
+LIBS := -llua5.1-cjson -llua5.1 -ljemalloc -lssl -lcrypto -luring -llzf -lxxhash -lsystemd -lm -pthread
 ifneq ($(SAN),)
 ALL_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -DSHOAL_NO_JEMALLOC
 ALL_LDFLAGS += -fsanitize=$(SAN)
@@ -42,7 +42,7 @@ RUNS ?= 100000
 
 NET_SRC := $(wildcard net/*.c net/impl/*.c)
 STORE_SRC := $(wildcard store/*.c store/impl/*.c store/types/*.c)
-SERVER_SRC := $(wildcard server/*.c server/commands/*.c server/journal/*.c)
+SERVER_SRC := $(wildcard server/*.c server/commands/*.c server/journal/*.c server/script/*.c)
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 DIFF_SRC := $(wildcard tests/diff/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)

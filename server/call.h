@@ -55,6 +55,7 @@ struct call {
 	bool no_journal;          /* the handler said that its argv must not be journaled */
 	bool replaying;           /* from a journal, AOF or primary: conditions were checked when it was written */
 	struct effects *effects;
+	struct store_lockset *locks; /* of a command that planned them itself; a script may add to it */
 };
 
 /* The key at argv[i], hashed (once for the first key of a command). */

@@ -148,7 +148,9 @@ static void run_planned(struct worker *w, struct call *c)
 	} else {
 		store_lockset_lock(c->op.store, &locks);
 		c->op.now_ms = w->now_ms;
+		c->locks = &locks;
 		run_and_commit(c);
+		c->locks = NULL;
 		store_lockset_unlock(c->op.store, &locks);
 	}
 	store_lockset_clear(&locks);
@@ -241,7 +243,7 @@ static bool pauses(const struct call *c)
 	int64_t until = client_paused_until_ms(&writes_only);
 	if (until <= c->op.now_ms || (c->client->flags & (CLIENT_REPLICA | CLIENT_INTERNAL)))
 		return false;
-	uint32_t flags = c->cmd->plan ? txn_flags(c->client) : c->cmd->flags;
+	uint32_t flags = txn_is_exec(c->cmd) ? txn_flags(c->client) : c->cmd->flags;
 	return !writes_only || (flags & (CMD_WRITE | CMD_MAY_REPLICATE));
 }
 
@@ -262,13 +264,13 @@ static __attribute__((noinline, cold)) bool memory_ok(struct call *c)
 {
 	static const char oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
 	struct client *cl = c->client;
-	uint32_t flags = c->cmd->plan ? txn_flags(cl) : c->cmd->flags;
+	uint32_t flags = txn_is_exec(c->cmd) ? txn_flags(cl) : c->cmd->flags;
 	if (cl->flags & CLIENT_PRIMARY || evict_make_room(worker_current, false))
 		return true;
 	/* A queue must not grow without bounds either. */
 	if (!(flags & CMD_DENYOOM) && !txn_queues(cl, c->cmd))
 		return true;
-	if (c->cmd->plan) {
+	if (txn_is_exec(c->cmd)) {
 		txn_discard(cl);
 		reply_errorf(c->reply, "EXECABORT Transaction discarded because of: %s", oom);
 	} else {
@@ -289,7 +291,7 @@ void dispatch_set_gate(enum dispatch_gate gate, bool on)
 static bool gated(struct call *c, unsigned shut, bool *hold)
 {
 	const struct command *cmd = c->cmd;
-	uint32_t flags = cmd->flags | (cmd->plan ? txn_flags(c->client) & CMD_WRITE : 0);
+	uint32_t flags = cmd->flags | (txn_is_exec(cmd) ? txn_flags(c->client) & CMD_WRITE : 0);
 	if (shut & GATE_CLOSED) {
 		*hold = true;
 		return true;
@@ -372,10 +374,13 @@ static void queue_command(struct call *c)
 }
 
 /* The outer call's locks cover the inner one; its effects join the same unit. */
-void dispatch_nested(struct call *outer, const struct command *cmd, const struct arg *argv, unsigned argc)
+void dispatch_nested_as(struct call *outer, struct client *as, struct reply *reply, const struct command *cmd,
+                        const struct arg *argv, unsigned argc)
 {
 	struct worker *w = worker_current;
 	struct call in = *outer;
+	in.client = as;
+	in.reply = reply;
 	in.cmd = cmd;
 	in.argv = argv;
 	in.argc = argc;
@@ -388,17 +393,25 @@ void dispatch_nested(struct call *outer, const struct command *cmd, const struct
 	if (in.effects)
 		effects_begin_call(in.effects);
 	w->ticks = clock_ticks();
-	/* The user may have changed since the command was queued. */
-	bool ran = !(in.client->flags & CLIENT_RESTRICTED) || acl_allows_queued(&in);
+	/* The user may have changed since the command was queued. A script has asked already. */
+	bool ran = !(as->flags & CLIENT_RESTRICTED) || acl_allows_queued(&in);
 	if (ran)
 		dispatch_run(&in);
-	if (ran && in.client->flags & CLIENT_TRACKING)
+	if (ran && (outer->client->flags & CLIENT_TRACKING)) {
+		in.client = outer->client;
 		tracking_after(&in, true);
+		in.client = as;
+	}
 	if (in.effects)
 		gather_effects(&in);
 	account(w, &in, ran);
 	if (in.effects)
 		in.effects->replaced = true; /* the outer call adds nothing of its own */
+}
+
+void dispatch_nested(struct call *outer, const struct command *cmd, const struct arg *argv, unsigned argc)
+{
+	dispatch_nested_as(outer, outer->client, outer->reply, cmd, argv, argc);
 }
 
 enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct turn_item *item)

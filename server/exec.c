@@ -18,7 +18,8 @@ static struct {
 	pthread_cond_t quiet;   /* a loop went out, or paid its batch */
 	pthread_cond_t handed;  /* the safepoint is free for the next alone request */
 	unsigned pending;       /* alone requests not yet granted */
-	bool held;              /* somebody runs alone */
+	bool held;              /* somebody runs alone, or will when all are out */
+	bool upgraded;          /* somebody in the middle of a command runs alone */
 	_Atomic uint64_t safepoints;
 } gate = {
 	.mutex = PTHREAD_MUTEX_INITIALIZER,
@@ -31,7 +32,7 @@ int exec_init(unsigned loops)
 {
 	gate.loops = loops;
 	gate.pending = 0;
-	gate.held = false;
+	gate.held = gate.upgraded = false;
 	exec_loops = aligned_alloc(64, loops * sizeof *exec_loops);
 	if (!exec_loops)
 		return -ENOMEM;
@@ -131,12 +132,45 @@ void exec_alone_begin(unsigned loop)
 	gate.held = true;
 	gate.pending--;
 	atomic_store_explicit(&exec_stop, 1, memory_order_seq_cst);
-	while (!all_out(loop))
+	while (gate.upgraded || !all_out(loop))
 		pthread_cond_wait(&gate.quiet, &gate.mutex);
 	atomic_fetch_add_explicit(&gate.safepoints, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&gate.mutex);
 	me->alone = true;
 	atomic_store_explicit(&me->running, 1, memory_order_seq_cst);
+}
+
+void exec_upgrade(unsigned loop)
+{
+	struct exec_loop *me = &exec_loops[loop];
+	me->alone = true;
+	if (gate.loops == 1)
+		return;
+	pthread_mutex_lock(&gate.mutex);
+	assert(!gate.upgraded);
+	gate.upgraded = true;
+	atomic_store_explicit(&exec_stop, 1, memory_order_seq_cst);
+	/* An alone request that waits for us is out: it begins when we are done. */
+	while (!all_out(loop))
+		pthread_cond_wait(&gate.quiet, &gate.mutex);
+	atomic_fetch_add_explicit(&gate.safepoints, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&gate.mutex);
+}
+
+void exec_downgrade(unsigned loop)
+{
+	exec_loops[loop].alone = false;
+	if (gate.loops == 1)
+		return;
+	pthread_mutex_lock(&gate.mutex);
+	gate.upgraded = false;
+	if (gate.held) {
+		pthread_cond_broadcast(&gate.quiet); /* it goes on when we are out */
+	} else {
+		atomic_store_explicit(&exec_stop, 0, memory_order_seq_cst);
+		pthread_cond_broadcast(&gate.resumed);
+	}
+	pthread_mutex_unlock(&gate.mutex);
 }
 
 void exec_alone_end(unsigned loop)

@@ -56,6 +56,11 @@ static inline void exec_end_batch(unsigned loop)
 /* Run alone; the command must have read and written nothing yet. Nothing looked up before survives. */
 void exec_alone_begin(unsigned loop);
 void exec_alone_end(unsigned loop);
+/* Run alone from the middle of a command (a script) that stays running and has effects already, until exec_downgrade().
+ * Granted before any alone request that has not begun. At most one command at a time may be in a position to ask: two
+ * would wait for each other. */
+void exec_upgrade(unsigned loop);
+void exec_downgrade(unsigned loop);
 uint64_t exec_safepoints(void); /* any thread */
 
 #endif

@@ -6,6 +6,7 @@
 #include "server/config.h"
 #include "server/info_text.h"
 #include "server/memstats.h"
+#include "server/script/script.h"
 #include "server/server.h"
 #include "store/store.h"
 
@@ -26,20 +27,19 @@ static void fragmentation(struct info_text *t, const struct memstats *a)
 	         (long long)(a->rss - a->allocated));
 }
 
-static void later_services(struct info_text *t)
+static void scripts(struct info_text *t)
 {
-	static const char *const before[] = { "used_memory_lua", "used_memory_vm_eval" };
-	for (size_t i = 0; i < sizeof before / sizeof *before; i++)
-		info_num(t, before[i], 0);
-	info_human(t, "used_memory_lua", 0);
-	info_num(t, "used_memory_scripts_eval", 0);
-	info_num(t, "number_of_cached_scripts", 0);
+	int64_t vm = (int64_t)script_vm_memory(), sources = (int64_t)script_memory();
+	info_bytes(t, "used_memory_lua", (uint64_t)vm);
+	info_num(t, "used_memory_vm_eval", vm);
+	info_num(t, "used_memory_scripts_eval", sources);
+	info_num(t, "number_of_cached_scripts", (int64_t)script_count());
 	info_num(t, "number_of_functions", 0);
 	info_num(t, "number_of_libraries", 0);
 	info_num(t, "used_memory_vm_functions", 0);
-	info_bytes(t, "used_memory_vm_total", 0);
+	info_bytes(t, "used_memory_vm_total", (uint64_t)vm);
 	info_num(t, "used_memory_functions", 0);
-	info_bytes(t, "used_memory_scripts", 0);
+	info_bytes(t, "used_memory_scripts", (uint64_t)sources);
 }
 
 void info_memory(struct info_text *t)
@@ -63,7 +63,7 @@ void info_memory(struct info_text *t)
 	info_num(t, "allocator_active", (int64_t)m.active);
 	info_num(t, "allocator_resident", (int64_t)m.resident);
 	info_bytes(t, "total_system_memory", total);
-	later_services(t);
+	scripts(t);
 	info_bytes(t, "maxmemory", config()->maxmemory);
 	config_get("maxmemory-policy", policy, sizeof policy);
 	info_add(t, "maxmemory_policy:%s\r\n", policy);

@@ -132,7 +132,7 @@ static char *quote(char *to, const struct arg *a)
 
 static void source(const struct client *c, char *buf, size_t size)
 {
-	if (!c->conn)
+	if (c->flags & CLIENT_INTERNAL)
 		snprintf(buf, size, "lua");
 	else if (c->flags & CLIENT_UNIX)
 		snprintf(buf, size, "unix:%s", config()->unixsocket);

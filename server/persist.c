@@ -24,6 +24,7 @@
 #include "server/reply.h"
 #include "server/server.h"
 #include "server/stats.h"
+#include "server/txn.h"
 #include "server/worker.h"
 #include "store/memory.h"
 
@@ -154,7 +155,7 @@ static int start_bgsave(void)
 static bool in_transaction(void)
 {
 	const struct worker *w = worker_current;
-	return w && w->call.cmd && w->call.cmd->plan;
+	return w && w->call.cmd && txn_is_exec(w->call.cmd);
 }
 
 enum persist_begun persist_bgsave(bool schedule)

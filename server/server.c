@@ -33,6 +33,7 @@
 #include "server/process.h"
 #include "server/pubsub.h"
 #include "server/replay.h"
+#include "server/script/script.h"
 #include "server/tls.h"
 #include "server/touch.h"
 #include "server/tracking.h"
@@ -301,6 +302,7 @@ static int start(const struct config *cfg)
 	err = err ? err : latency_init(server.loops, command_count());
 	err = err ? err : monitor_init(server.loops);
 	account_init();
+	err = err ? err : script_init(server.loops);
 	err = err ? err : evict_init(server.loops);
 	err = err ? err : pubsub_init(server.loops);
 	notify_init();
@@ -335,6 +337,7 @@ static void take_down(void)
 	pubsub_free();
 	monitor_free();
 	latency_free();
+	script_free();
 	evict_free();
 	acl_stop();
 	worker_free();

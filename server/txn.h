@@ -42,5 +42,10 @@ void txn_watch(struct call *c);
 void txn_unwatch(struct client *cl);
 enum exec_class txn_plan(struct call *c, struct store_lockset *locks);
 void txn_exec(struct call *c);
+/* Whether the command is EXEC, which does what its queue does. */
+static inline bool txn_is_exec(const struct command *cmd)
+{
+	return cmd->run == txn_exec;
+}
 
 #endif

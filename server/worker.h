@@ -104,6 +104,9 @@ void dispatch_run(struct call *c);
 /* Run a command within another whose locks cover it (EXEC, scripts): its reply follows the outer one's, its effects join
  * the same unit. */
 void dispatch_nested(struct call *outer, const struct command *cmd, const struct arg *argv, unsigned argc);
+/* The same on behalf of another client (a script's), with a reply of its own. */
+void dispatch_nested_as(struct call *outer, struct client *as, struct reply *reply, const struct command *cmd,
+                        const struct arg *argv, unsigned argc);
 /* Run c->argv as it was journaled, against c->op.store: with its locks, or as it stands if c->alone. 0; -EINVAL: no such
  * command; -EBADMSG: it answered an error (both in error). */
 int dispatch_replay_one(struct call *c, char *error, size_t error_size);

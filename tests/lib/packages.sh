@@ -11,6 +11,8 @@ list() {
 	build liburing-dev io_uring, where the kernel has it
 	build liblzf-dev compression of strings in snapshots
 	build libxxhash-dev hashing where no secret is needed
+	build liblua5.1-0-dev scripts
+	build lua-cjson-dev JSON in scripts
 	build libsystemd-dev readiness messages to systemd
 	build redis-tools redis-cli and redis-benchmark, to talk to the server
 	test check the unit test framework

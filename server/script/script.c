@@ -1,0 +1,433 @@
+/* script: see script.h. */
+#include "server/script/script.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "server/client.h"
+#include "server/clock.h"
+#include "server/config.h"
+#include "server/evict.h"
+#include "server/exec.h"
+#include "server/script/vm.h"
+#include "server/server.h"
+#include "server/worker.h"
+#include "store/number.h"
+
+#define CHAINS 4096
+#define HOOK_EVERY 100000 /* instructions between two looks at the clock */
+#define GC_EVERY 50       /* runs between two steps of the collector */
+
+static struct {
+	pthread_mutex_t adding;
+	struct script *_Atomic chain[CHAINS];
+	unsigned n;
+	uint64_t bytes;
+	struct vm **vms; /* by loop */
+	unsigned loops;
+	pthread_mutex_t right; /* to run a script beside other commands: one at a time */
+	_Atomic(struct run *) slow; /* the script that runs longer than busy-reply-threshold */
+	atomic_bool kill;
+} cache = { .adding = PTHREAD_MUTEX_INITIALIZER, .right = PTHREAD_MUTEX_INITIALIZER };
+
+static _Thread_local bool has_right;
+
+int script_init(unsigned loops)
+{
+	cache.loops = loops;
+	cache.vms = calloc(loops, sizeof *cache.vms);
+	return cache.vms ? 0 : -ENOMEM;
+}
+
+void script_flush(void)
+{
+	for (unsigned i = 0; i < cache.loops; i++) {
+		vm_free(cache.vms[i]);
+		cache.vms[i] = NULL;
+	}
+	for (unsigned i = 0; i < CHAINS; i++) {
+		for (struct script *s = cache.chain[i], *next; s; s = next) {
+			next = s->next;
+			free(s);
+		}
+		cache.chain[i] = NULL;
+	}
+	cache.n = 0;
+	cache.bytes = 0;
+}
+
+void script_free(void)
+{
+	script_flush();
+	free(cache.vms);
+	cache.vms = NULL;
+	cache.loops = 0;
+}
+
+/* ------------------------------------------------------------------ sources */
+
+void script_sha(const void *text, size_t len, char sha[static SCRIPT_SHA + 1])
+{
+	unsigned char digest[20];
+	EVP_Digest(text, len, digest, NULL, EVP_sha1(), NULL);
+	for (int i = 0; i < 20; i++) {
+		sha[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+		sha[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+	}
+	sha[SCRIPT_SHA] = 0;
+}
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 0;
+}
+
+static struct script *_Atomic *chain_of(const char *sha)
+{
+	return &cache.chain[digit(sha[0]) << 8 | digit(sha[1]) << 4 | digit(sha[2])];
+}
+
+struct script *script_find(const char *sha, size_t len)
+{
+	if (len != SCRIPT_SHA)
+		return NULL;
+	struct script *s = atomic_load_explicit(chain_of(sha), memory_order_acquire);
+	while (s && strncasecmp(s->sha, sha, SCRIPT_SHA))
+		s = s->next;
+	return s;
+}
+
+static char *error_text(const char *format, const char *what, size_t len)
+{
+	char *text = NULL;
+	return asprintf(&text, format, (int)len, what) < 0 ? NULL : text;
+}
+
+static char *read_flags(struct script *s, const char *p, const char *end)
+{
+	static const char *const names[] = { "no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys" };
+	while (p < end) {
+		size_t n = (size_t)(end - p), i = 0;
+		const char *comma = memchr(p, ',', n);
+		n = comma ? (size_t)(comma - p) : n;
+		while (i < 5 && (strlen(names[i]) != n || memcmp(names[i], p, n)))
+			i++;
+		if (i == 5)
+			return error_text("ERR Unexpected flag in script shebang: %.*s", p, n);
+		s->flags |= 1u << i;
+		p += n + (comma != NULL);
+	}
+	return NULL;
+}
+
+/* "#!lua flags=a,b": NULL, or what is wrong with it. */
+static char *read_shebang(struct script *s)
+{
+	const char *p = s->text, *end = s->text + s->len;
+	if (s->len < 2 || p[0] != '#' || p[1] != '!')
+		return NULL;
+	const char *eol = memchr(p, '\n', s->len);
+	if (!eol)
+		return error_text("ERR Invalid script shebang%.*s", "", 0);
+	end = eol;
+	s->skip = (size_t)(eol - s->text);
+	s->declares = true;
+	size_t engine = 0;
+	while (p + engine < end && p[engine] != ' ')
+		engine++;
+	if (engine != 5 || memcmp(p, "#!lua", 5))
+		return error_text("ERR Unexpected engine in script shebang: %.*s", p, engine);
+	for (p += engine; p < end;) {
+		while (p < end && *p == ' ')
+			p++;
+		size_t n = 0;
+		while (p + n < end && p[n] != ' ')
+			n++;
+		if (n == 0)
+			break;
+		if (n < 6 || memcmp(p, "flags=", 6))
+			return error_text("ERR Unknown lua shebang option: %.*s", p, n);
+		char *error = read_flags(s, p + 6, p + n);
+		if (error)
+			return error;
+		p += n;
+	}
+	return NULL;
+}
+
+static struct vm *my_vm(void)
+{
+	struct vm **vm = &cache.vms[worker_current->index];
+	if (!*vm)
+		*vm = vm_new();
+	return *vm;
+}
+
+/* NULL, or the reply that says why it cannot be compiled. */
+static char *try_compile(struct vm *vm, struct script *s)
+{
+	char *error = NULL;
+	if (vm_load(vm, s)) {
+		lua_pop(vm->L, 1);
+		return NULL;
+	}
+	const char *text = lua_tostring(vm->L, -1);
+	if (asprintf(&error, "ERR Error compiling script (new function): %s", text ? text : "?") < 0)
+		error = NULL;
+	lua_pop(vm->L, 1);
+	return error;
+}
+
+struct script *script_add(const char *text, size_t len, char **error)
+{
+	char sha[SCRIPT_SHA + 1];
+	struct vm *vm = my_vm();
+	*error = NULL;
+	script_sha(text, len, sha);
+	struct script *s = script_find(sha, SCRIPT_SHA);
+	if (s || !vm)
+		return s;
+	if (!(s = calloc(1, sizeof *s + len + 1)))
+		return NULL;
+	memcpy(s->text, text, len);
+	memcpy(s->sha, sha, sizeof sha);
+	s->len = len;
+	*error = read_shebang(s);
+	if (*error) {
+		free(s);
+		return NULL;
+	}
+	pthread_mutex_lock(&cache.adding);
+	struct script *known = script_find(sha, SCRIPT_SHA); /* another loop may have been faster */
+	s->id = cache.n;
+	if (!known && !(*error = try_compile(vm, s))) {
+		struct script *_Atomic *chain = chain_of(sha);
+		s->next = atomic_load_explicit(chain, memory_order_relaxed);
+		atomic_store_explicit(chain, s, memory_order_release);
+		cache.n++;
+		cache.bytes += sizeof *s + len;
+		pthread_mutex_unlock(&cache.adding);
+		return s;
+	}
+	pthread_mutex_unlock(&cache.adding);
+	free(s);
+	return known;
+}
+
+uint64_t script_count(void)
+{
+	return cache.n;
+}
+
+uint64_t script_memory(void)
+{
+	return cache.bytes;
+}
+
+uint64_t script_vm_memory(void)
+{
+	uint64_t sum = 0;
+	for (unsigned i = 0; i < cache.loops; i++)
+		sum += cache.vms[i] ? __atomic_load_n(&cache.vms[i]->memory, __ATOMIC_RELAXED) : 0;
+	return sum;
+}
+
+/* ------------------------------------------------------------------ where it runs */
+
+/* Wait for the right to run a script; nothing of the command is done yet. */
+static void take_right(struct worker *w)
+{
+	if (pthread_mutex_trylock(&cache.right)) {
+		exec_out(w->index);
+		pthread_mutex_lock(&cache.right);
+		exec_in(w->index);
+		worker_refresh_clock(w);
+	}
+	has_right = true;
+}
+
+enum exec_class script_plan(struct call *c, struct store_lockset *locks)
+{
+	int64_t n;
+	if (server_loops() == 1)
+		return EXEC_KEYED;
+	if (!number_parse(c->argv[2].ptr, c->argv[2].len, &n) || n < 0 || n > (int64_t)c->argc - 3)
+		return EXEC_KEYED; /* the handler says what is wrong */
+	bool by_sha = c->cmd->name[4] == 's';
+	char sha[SCRIPT_SHA + 1];
+	if (!by_sha)
+		script_sha(c->argv[1].ptr, c->argv[1].len, sha);
+	const struct script *s =
+		by_sha ? script_find(c->argv[1].ptr, c->argv[1].len) : script_find(sha, SCRIPT_SHA);
+	if (s && __atomic_load_n(&s->runs_alone, __ATOMIC_RELAXED))
+		return EXEC_ALONE;
+	for (unsigned i = 0; i < (unsigned)n; i++) {
+		const struct arg *a = &c->argv[3 + i];
+		if (!store_lockset_add(c->op.store, locks, store_key(c->op.store, a->ptr, a->len).hash))
+			return EXEC_ALONE;
+	}
+	take_right(worker_current);
+	return EXEC_KEYED;
+}
+
+/* ------------------------------------------------------------------ a run */
+
+/* From time to time within a script: whether it is slow, or to be killed. */
+static void look_at_clock(lua_State *L, lua_Debug *ar)
+{
+	struct run *run = run_current;
+	(void)ar;
+	if (!run || clock_mono_us() - run->start_us < config()->busy_reply_threshold_ms * 1000)
+		return;
+	atomic_store(&cache.slow, run);
+	if (!atomic_load(&cache.kill) || run->wrote)
+		return;
+	run->killed = true;
+	lua_sethook(L, look_at_clock, LUA_MASKLINE, 0); /* again after whatever pcall() may catch this */
+	luaL_error(L, "Script killed by user with SCRIPT KILL.");
+}
+
+const char *script_kill(void)
+{
+	struct run *run = atomic_load(&cache.slow);
+	if (!run)
+		return "NOTBUSY No scripts in execution right now.";
+	if (__atomic_load_n(&run->wrote, __ATOMIC_RELAXED))
+		return "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the "
+		       "script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
+	atomic_store(&cache.kill, true);
+	return "";
+}
+
+static void set_table(lua_State *L, const char *name, const struct arg *v, unsigned n)
+{
+	lua_createtable(L, (int)n, 0);
+	for (unsigned i = 0; i < n; i++) {
+		lua_pushlstring(L, v[i].ptr, v[i].len);
+		lua_rawseti(L, -2, (int)i + 1);
+	}
+	lua_setfield(L, -2, name);
+}
+
+struct start {
+	const struct arg *keys, *args;
+	unsigned nkeys, nargs;
+	struct script *script;
+	struct vm *vm;
+};
+
+/* Runs protected: it may run out of memory. Leaves the result. */
+static int start(lua_State *L)
+{
+	struct start *st = lua_touserdata(L, 1);
+	lua_settop(L, 0);
+	lua_pushcfunction(L, api_error_handler);
+	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.globals");
+	set_table(L, "KEYS", st->keys, st->nkeys);
+	set_table(L, "ARGV", st->args, st->nargs);
+	lua_pop(L, 1);
+	if (!vm_load(st->vm, st->script)) {
+		api_raise(L, lua_tostring(L, -1));
+		return 0;
+	}
+	if (lua_pcall(L, 0, 1, 1))
+		return lua_error(L);
+	return 1;
+}
+
+/* What was raised, with where. */
+static void reply_raised(lua_State *L, struct reply *r, const struct script *s)
+{
+	if (!lua_istable(L, -1)) {
+		reply_errorf(r, "ERR %s script: %s", lua_isstring(L, -1) ? lua_tostring(L, -1) : "unknown error", s->sha);
+		lua_pop(L, 1);
+		return;
+	}
+	lua_getfield(L, -1, "err");
+	lua_getfield(L, -2, "source");
+	lua_getfield(L, -3, "line");
+	const char *text = lua_isstring(L, -3) ? lua_tostring(L, -3) : "ERR unknown error";
+	if (lua_isstring(L, -2) && lua_isnumber(L, -1))
+		reply_errorf(r, "%s script: %s, on %s:%d.", text, s->sha, lua_tostring(L, -2), (int)lua_tointeger(L, -1));
+	else
+		reply_errorf(r, "%s script: %s", text, s->sha);
+	lua_pop(L, 4);
+}
+
+/* Locks and safepoint go back to what the caller expects. */
+static void end_run(struct run *run)
+{
+	struct call *c = run->call;
+	if (run->upgraded) {
+		c->op.exclusive = false;
+		c->alone = false;
+		exec_downgrade(c->loop);
+	}
+	struct run *me = run;
+	if (atomic_compare_exchange_strong(&cache.slow, &me, NULL))
+		atomic_store(&cache.kill, false);
+	run_current = NULL;
+}
+
+static void execute(struct run *run, struct start *st)
+{
+	lua_State *L = st->vm->L;
+	struct call *c = run->call;
+	struct client *as = st->vm->client;
+	as->resp = 2;
+	as->db = c->client->db;
+	as->user = c->client->user;
+	as->id = c->client->id;
+	lua_sethook(L, look_at_clock, LUA_MASKCOUNT, HOOK_EVERY);
+	lua_pushcfunction(L, start);
+	lua_pushlightuserdata(L, st);
+	int err = lua_pcall(L, 1, 1, 0);
+	int resp = as->resp;
+	if (err)
+		reply_raised(L, c->reply, run->script);
+	else
+		convert_to_reply(L, c->reply, resp);
+	as->user = NULL; /* it was the caller's */
+	lua_settop(L, 0);
+	lua_sethook(L, NULL, 0, 0);
+	if (++st->vm->runs % GC_EVERY == 0)
+		lua_gc(L, LUA_GCSTEP, GC_EVERY);
+}
+
+void script_give_up(struct call *c)
+{
+	call_no_journal(c);
+	if (has_right) {
+		has_right = false;
+		pthread_mutex_unlock(&cache.right);
+	}
+}
+
+void script_run(struct call *c, struct script *s, bool read_only)
+{
+	int64_t n = 0;
+	number_parse(c->argv[2].ptr, c->argv[2].len, &n);
+	struct start st = { .keys = c->argv + 3, .nkeys = (unsigned)n, .args = c->argv + 3 + n,
+		            .nargs = c->argc - 3 - (unsigned)n, .script = s, .vm = my_vm() };
+	struct run run = { .vm = st.vm, .call = c, .script = s, .read_only = read_only || s->flags & SCRIPT_NO_WRITES,
+		           .oom = evict_needed(), .start_us = clock_mono_us() };
+	if (!st.vm) {
+		reply_oom(c->reply);
+	} else if (run.oom && s->declares && !(s->flags & (SCRIPT_ALLOW_OOM | SCRIPT_NO_WRITES))) {
+		reply_error(c->reply, "OOM allow-oom flag is not set on the script, can not run it when used memory > "
+		                      "'maxmemory'");
+	} else {
+		run_current = &run;
+		execute(&run, &st);
+		end_run(&run);
+	}
+	if (c->effects)
+		c->effects->replaced = true;
+	script_give_up(c);
+}

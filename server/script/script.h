@@ -1,0 +1,65 @@
+/*
+ * script: Lua scripts: the cache of sources, where they run, and what they may do.
+ *
+ * Sources are shared by all loops and named by the SHA-1 of their text; each loop has an interpreter of its own (vm.h)
+ * and compiles a source when it first runs it. A script runs with the locks of its declared keys, in parallel with other
+ * commands, but one script at a time: it may have to stop everybody else in its middle, when it reaches for a key that is
+ * locked by another loop or for a command that must be alone (exec_upgrade), and two such could wait for each other. A
+ * script that had to do so for a command runs alone from its start the next time.
+ *
+ * Threads: loops. Sources are added by any loop, dropped alone.
+ */
+#ifndef SERVER_SCRIPT_SCRIPT_H
+#define SERVER_SCRIPT_SCRIPT_H
+
+#include "server/call.h"
+
+enum script_flag {
+	SCRIPT_NO_WRITES = 1,
+	SCRIPT_ALLOW_OOM = 2,
+	SCRIPT_ALLOW_STALE = 4,
+	SCRIPT_NO_CLUSTER = 8,
+	SCRIPT_ALLOW_CROSS_SLOT = 16,
+};
+
+#define SCRIPT_SHA 40
+
+struct script {
+	struct script *next; /* in the cache's chain */
+	unsigned id;         /* dense, until the cache is flushed */
+	char sha[SCRIPT_SHA + 1];
+	bool declares;       /* begins with #!lua: flags count */
+	unsigned flags;
+	bool runs_alone;     /* learned; relaxed */
+	size_t len, skip;    /* of the text; of its first line, if that is a shebang */
+	char text[];
+};
+
+int script_init(unsigned loops);
+void script_free(void);
+
+/* The source of this text, compiled and added if it is new. NULL: *error is a reply (malloc'ed). Its loop. */
+struct script *script_add(const char *text, size_t len, char **error);
+/* By SHA-1 in hexadecimal digits; NULL: unknown. */
+struct script *script_find(const char *sha, size_t len);
+/* Drop all sources and interpreters. Alone. */
+void script_flush(void);
+void script_sha(const void *text, size_t len, char sha[static SCRIPT_SHA + 1]);
+
+/* Class and locks of EVAL and its like; takes the right to run a script. */
+enum exec_class script_plan(struct call *c, struct store_lockset *locks);
+/* Run it with the keys and arguments of c->argv behind the number of keys (argv[2]). */
+void script_run(struct call *c, struct script *s, bool read_only);
+
+/* It was planned, but cannot run: give back what script_plan() took. */
+void script_give_up(struct call *c);
+
+/* SCRIPT KILL: "" done, or the error reply. */
+const char *script_kill(void);
+
+/* INFO and MEMORY STATS. */
+uint64_t script_count(void);
+uint64_t script_memory(void);    /* of the sources */
+uint64_t script_vm_memory(void); /* of the interpreters */
+
+#endif

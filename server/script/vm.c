@@ -1,0 +1,427 @@
+/* vm: see vm.h. */
+#include "server/script/vm.h"
+
+#include <lua5.1/lua-cjson.h>
+#include <lua5.1/lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/client.h"
+#include "server/clock.h"
+#include "server/script/script.h"
+
+#define MEMORY_MAX ((size_t)1 << 32) /* of one interpreter */
+
+_Thread_local struct run *run_current;
+
+/* ------------------------------------------------------------------ memory */
+
+static void *vm_alloc(void *ctx, void *p, size_t old, size_t size)
+{
+	struct vm *vm = ctx;
+	if (size == 0) {
+		vm->memory -= p ? old : 0;
+		free(p);
+		return NULL;
+	}
+	if (size > old && vm->memory + (size - old) > MEMORY_MAX)
+		return NULL;
+	void *fresh = realloc(p, size);
+	if (fresh)
+		vm->memory += size - (p ? old : 0);
+	return fresh;
+}
+
+/* ------------------------------------------------------------------ read-only tables */
+
+/* The real table behind the proxy at index, on the stack; false: it is no proxy, nothing is pushed. */
+static bool push_real(lua_State *L, int index)
+{
+	if (lua_type(L, index) != LUA_TTABLE || !lua_getmetatable(L, index))
+		return false;
+	lua_pushliteral(L, "__shoal");
+	lua_rawget(L, -2);
+	lua_remove(L, -2);
+	if (lua_istable(L, -1))
+		return true;
+	lua_pop(L, 1);
+	return false;
+}
+
+static int refuse_write(lua_State *L)
+{
+	return luaL_error(L, "Attempt to modify a readonly table");
+}
+
+static bool is_proxy(lua_State *L, int index)
+{
+	bool yes = push_real(L, index);
+	if (yes)
+		lua_pop(L, 1);
+	return yes;
+}
+
+/* Replace the table on the top of the stack by a proxy. */
+static void protect(lua_State *L)
+{
+	lua_newtable(L); /* the proxy */
+	lua_newtable(L); /* its metatable */
+	lua_pushvalue(L, -3);
+	lua_setfield(L, -2, "__index");
+	lua_pushvalue(L, -3);
+	lua_setfield(L, -2, "__shoal");
+	lua_pushcfunction(L, refuse_write);
+	lua_setfield(L, -2, "__newindex");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable");
+	lua_setmetatable(L, -2);
+	lua_remove(L, -2);
+}
+
+static int safe_rawset(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	luaL_checkany(L, 2);
+	luaL_checkany(L, 3);
+	if (is_proxy(L, 1))
+		return refuse_write(L);
+	lua_settop(L, 3);
+	lua_rawset(L, 1);
+	return 1;
+}
+
+/* A function of the base library that must not see a proxy as its first argument: upvalue 1 is the original. */
+static int refuse_proxy(lua_State *L)
+{
+	if (is_proxy(L, 1))
+		return refuse_write(L);
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_insert(L, 1);
+	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+	return lua_gettop(L);
+}
+
+/* The same for functions that read: they get the real table. */
+static int use_real(lua_State *L)
+{
+	if (push_real(L, 1))
+		lua_replace(L, 1);
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_insert(L, 1);
+	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+	return lua_gettop(L);
+}
+
+/* ------------------------------------------------------------------ functions that differ from Lua's */
+
+static int safe_unpack(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	int i = luaL_optint(L, 2, 1), last = luaL_opt(L, luaL_checkint, 3, (int)lua_objlen(L, 1));
+	int64_t n = (int64_t)last - i + 1;
+	if (n <= 0)
+		return 0;
+	if (n > 8000 || !lua_checkstack(L, (int)n))
+		return luaL_error(L, "too many results to unpack");
+	for (int64_t k = i; k <= last; k++)
+		lua_rawgeti(L, 1, (int)k);
+	return (int)n;
+}
+
+/* Text only: bytecode could do anything. */
+static int safe_loadstring(lua_State *L)
+{
+	size_t len;
+	const char *text = luaL_checklstring(L, 1, &len), *name = luaL_optstring(L, 2, text);
+	if (len && text[0] == LUA_SIGNATURE[0]) {
+		lua_pushnil(L);
+		lua_pushliteral(L, "bytecode is not loaded");
+		return 2;
+	}
+	if (luaL_loadbuffer(L, text, len, name) == 0) {
+		lua_getfield(L, LUA_REGISTRYINDEX, "shoal.env");
+		lua_setfenv(L, -2);
+		return 1;
+	}
+	lua_pushnil(L);
+	lua_insert(L, -2);
+	return 2;
+}
+
+/* load(): the pieces of the function are put together first. */
+static int safe_load(lua_State *L)
+{
+	luaL_Buffer b;
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	const char *name = luaL_optstring(L, 2, "=(load)");
+	lua_settop(L, 2);
+	lua_newtable(L);
+	int n = 0;
+	for (;;) {
+		lua_pushvalue(L, 1);
+		lua_call(L, 0, 1);
+		size_t len = lua_isstring(L, -1) ? lua_objlen(L, -1) : 0;
+		if (!lua_isnil(L, -1) && !lua_isstring(L, -1))
+			return luaL_error(L, "reader function must return a string");
+		if (len == 0)
+			break;
+		lua_rawseti(L, 3, ++n);
+	}
+	luaL_buffinit(L, &b);
+	for (int i = 1; i <= n; i++) {
+		lua_rawgeti(L, 3, i);
+		luaL_addvalue(&b);
+	}
+	luaL_pushresult(&b);
+	lua_pushcfunction(L, safe_loadstring);
+	lua_insert(L, -2);
+	lua_pushstring(L, name);
+	lua_call(L, 2, 2);
+	return 2;
+}
+
+/* The generator of drand48(), which begins anew with every script. */
+static uint32_t next_random(struct vm *vm)
+{
+	vm->rng = (vm->rng * 0x5DEECE66Du + 0xB) & 0xffffffffffffu;
+	return (uint32_t)(vm->rng >> 17);
+}
+
+static void seed_random(struct vm *vm, uint32_t seed)
+{
+	vm->rng = (uint64_t)seed << 16 | 0x330E;
+}
+
+static struct vm *vm_of(lua_State *L)
+{
+	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.vm");
+	struct vm *vm = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+	return vm;
+}
+
+static int math_random(lua_State *L)
+{
+	lua_Number r = (lua_Number)(next_random(vm_of(L)) % INT32_MAX) / (lua_Number)INT32_MAX;
+	int n = lua_gettop(L);
+	if (n == 0) {
+		lua_pushnumber(L, r);
+		return 1;
+	}
+	lua_Number low = n == 1 ? 1 : luaL_checknumber(L, 1), high = luaL_checknumber(L, n == 1 ? 1 : 2);
+	if (n > 2)
+		return luaL_error(L, "wrong number of arguments");
+	luaL_argcheck(L, low <= high, n, "interval is empty");
+	lua_Number v = r * (high - low + 1);
+	lua_pushnumber(L, (lua_Number)(int64_t)v + (lua_Number)(int64_t)low);
+	return 1;
+}
+
+static int math_randomseed(lua_State *L)
+{
+	seed_random(vm_of(L), (uint32_t)luaL_checkint(L, 1));
+	return 0;
+}
+
+static int os_clock(lua_State *L)
+{
+	lua_pushnumber(L, (lua_Number)clock_mono_us() / 1e6);
+	return 1;
+}
+
+static int no_such_global(lua_State *L)
+{
+	return luaL_error(L, "Script attempted to access nonexistent global variable '%s'",
+	                  lua_isstring(L, 2) ? lua_tostring(L, 2) : "?");
+}
+
+/* ------------------------------------------------------------------ the sandbox */
+
+static void wrap(lua_State *L, const char *name, lua_CFunction with)
+{
+	lua_getfield(L, -1, name);
+	lua_pushcclosure(L, with, 1);
+	lua_setfield(L, -2, name);
+}
+
+static void set_function(lua_State *L, const char *name, lua_CFunction f)
+{
+	lua_pushcfunction(L, f);
+	lua_setfield(L, -2, name);
+}
+
+/* Open a library the usual way and leave its table on the stack. */
+static void open_library(lua_State *L, const char *name, lua_CFunction open)
+{
+	lua_pushcfunction(L, open);
+	lua_pushstring(L, name);
+	lua_call(L, 1, 1);
+	if (!lua_istable(L, -1)) {
+		lua_pop(L, 1);
+		lua_getglobal(L, name);
+	}
+}
+
+/* Protect the library on the top of the stack and name it in the table below. */
+static void add_library(lua_State *L, const char *name)
+{
+	protect(L);
+	lua_setfield(L, -2, name);
+}
+
+static void add_base(lua_State *L)
+{
+	static const char *const allowed[] = {
+		"xpcall", "tostring", "getmetatable", "setmetatable", "next", "assert", "tonumber", "rawequal", "rawget",
+		"collectgarbage", "pcall", "pairs", "ipairs", "select", "type", "error", "gcinfo", "_VERSION",
+	};
+	for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
+		lua_getglobal(L, allowed[i]);
+		lua_setfield(L, -2, allowed[i]);
+	}
+	wrap(L, "setmetatable", refuse_proxy);
+	wrap(L, "next", use_real);
+	wrap(L, "pairs", use_real);
+	wrap(L, "ipairs", use_real);
+	set_function(L, "rawset", safe_rawset);
+	set_function(L, "unpack", safe_unpack);
+	set_function(L, "loadstring", safe_loadstring);
+	set_function(L, "load", safe_load);
+}
+
+static void add_libraries(lua_State *L)
+{
+	open_library(L, LUA_COLIBNAME, luaopen_base); /* again: its globals are not seen by scripts */
+	lua_pop(L, 1);
+	lua_getglobal(L, LUA_COLIBNAME);
+	add_library(L, "coroutine");
+	open_library(L, LUA_TABLIBNAME, luaopen_table);
+	wrap(L, "insert", refuse_proxy);
+	wrap(L, "remove", refuse_proxy);
+	wrap(L, "sort", refuse_proxy);
+	wrap(L, "setn", refuse_proxy);
+	add_library(L, "table");
+	open_library(L, LUA_MATHLIBNAME, luaopen_math);
+	set_function(L, "random", math_random);
+	set_function(L, "randomseed", math_randomseed);
+	add_library(L, "math");
+	open_library(L, LUA_STRLIBNAME, luaopen_string);
+	protect(L);
+	lua_pushliteral(L, "");
+	lua_getmetatable(L, -1);
+	lua_pushvalue(L, -3);
+	lua_setfield(L, -2, "__index");
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable");
+	lua_pop(L, 2);
+	lua_setfield(L, -2, "string");
+	open_library(L, "cjson", luaopen_cjson);
+	add_library(L, "cjson");
+	open_library(L, "struct", luaopen_struct);
+	add_library(L, "struct");
+	open_library(L, "cmsgpack", luaopen_cmsgpack);
+	add_library(L, "cmsgpack");
+	open_library(L, "bit", luaopen_bit);
+	add_library(L, "bit");
+	lua_newtable(L);
+	set_function(L, "clock", os_clock);
+	add_library(L, "os");
+	api_open(L);
+	add_library(L, "redis");
+}
+
+/* The environment of all scripts: registry "shoal.globals" is the real table, "shoal.env" the proxy. */
+static int build(lua_State *L)
+{
+	luaopen_base(L);
+	lua_settop(L, 0);
+	lua_newtable(L);
+	add_base(L);
+	add_libraries(L);
+	lua_newtable(L);
+	set_function(L, "__index", no_such_global);
+	lua_setmetatable(L, -2);
+	lua_pushvalue(L, -1);
+	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.globals");
+	lua_pushvalue(L, -1);
+	protect(L);
+	lua_pushvalue(L, -1);
+	lua_setfield(L, -3, "_G");
+	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.env");
+	return 0;
+}
+
+struct vm *vm_new(void)
+{
+	struct vm *vm = calloc(1, sizeof *vm);
+	if (!vm)
+		return NULL;
+	vm->client = client_new_internal();
+	vm->L = vm->client ? lua_newstate(vm_alloc, vm) : NULL;
+	reply_init_memory(&vm->reply, 2);
+	if (!vm->L) {
+		vm_free(vm);
+		return NULL;
+	}
+	lua_pushlightuserdata(vm->L, vm);
+	lua_setfield(vm->L, LUA_REGISTRYINDEX, "shoal.vm");
+	lua_pushcfunction(vm->L, build);
+	if (lua_pcall(vm->L, 0, 0, 0)) {
+		vm_free(vm);
+		return NULL;
+	}
+	return vm;
+}
+
+void vm_free(struct vm *vm)
+{
+	if (!vm)
+		return;
+	if (vm->L)
+		lua_close(vm->L);
+	client_free(vm->client);
+	reply_clear(&vm->reply);
+	free(vm->refs);
+	free(vm);
+}
+
+static bool room_for(struct vm *vm, unsigned id)
+{
+	if (id < vm->nrefs)
+		return true;
+	unsigned n = (id + 64) * 2;
+	int *refs = realloc(vm->refs, n * sizeof *refs);
+	if (!refs)
+		return false;
+	memset(refs + vm->nrefs, 0, (n - vm->nrefs) * sizeof *refs);
+	vm->refs = refs;
+	vm->nrefs = n;
+	return true;
+}
+
+bool vm_load(struct vm *vm, struct script *s)
+{
+	lua_State *L = vm->L;
+	seed_random(vm, 0);
+	if (s->id < vm->nrefs && vm->refs[s->id]) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[s->id]);
+		return true;
+	}
+	if (!room_for(vm, s->id)) {
+		lua_pushliteral(L, "not enough memory");
+		return false;
+	}
+	const char *text = s->text + s->skip;
+	size_t len = s->len - s->skip;
+	if (len && text[0] == LUA_SIGNATURE[0]) {
+		lua_pushliteral(L, "user_script: bytecode is not loaded");
+		return false;
+	}
+	if (luaL_loadbuffer(L, text, len, "@user_script"))
+		return false;
+	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.env");
+	lua_setfenv(L, -2);
+	lua_pushvalue(L, -1);
+	vm->refs[s->id] = luaL_ref(L, LUA_REGISTRYINDEX);
+	return true;
+}

@@ -1,0 +1,71 @@
+/*
+ * vm: one loop's Lua interpreter: the sandbox and what Redis gives to scripts. Internal to script/.
+ *
+ * What a script sees of the world is an allow-list; shared tables are proxies that refuse writes, so that no script can
+ * leave anything behind for another one. Sources alone are loaded, never bytecode.
+ *
+ * Threads: its loop, or whoever runs alone.
+ */
+#ifndef SERVER_SCRIPT_VM_H
+#define SERVER_SCRIPT_VM_H
+
+#include <lua5.1/lauxlib.h>
+#include <lua5.1/lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/call.h"
+
+struct script;
+
+struct vm {
+	lua_State *L;
+	size_t memory;        /* bytes that the interpreter holds */
+	int *refs;            /* compiled sources, by script->id; 0: not yet */
+	unsigned nrefs;
+	struct client *client; /* in whose name scripts call */
+	struct reply reply;    /* of the command being called */
+	uint64_t rng;          /* 48 bits */
+	unsigned runs;
+};
+
+/* What runs now on this thread; NULL: nothing. */
+struct run {
+	struct vm *vm;
+	struct call *call;
+	struct script *script;
+	bool read_only, wrote, oom;
+	bool upgraded;  /* everybody else was stopped in the middle */
+	bool no_effects; /* redis.set_repl(REPL_NONE) */
+	bool killed;
+	int64_t start_us;
+	unsigned repl;
+};
+extern _Thread_local struct run *run_current;
+
+struct vm *vm_new(void);
+void vm_free(struct vm *vm);
+/* Put the compiled source on the stack. false: its error message is there instead. */
+bool vm_load(struct vm *vm, struct script *s);
+
+/* api.c: the table `redis`, on the stack. */
+void api_open(lua_State *L);
+/* Error handler of scripts: turns what was raised into a table {err, source, line}. */
+int api_error_handler(lua_State *L);
+/* Raise {err = "ERR text"}. */
+int api_raise(lua_State *L, const char *text);
+
+/* call.c: redis.call() and redis.pcall(). */
+int call_command(lua_State *L, bool raise);
+
+/* convert.c: a reply's bytes onto the stack; the value on the top of the stack as a reply (popped). */
+const char *convert_to_lua(lua_State *L, const char *p, const char *end);
+void convert_to_reply(lua_State *L, struct reply *r, int resp);
+
+/* Libraries on the stack. */
+int luaopen_struct(lua_State *L);
+int luaopen_cmsgpack(lua_State *L);
+int luaopen_bit(lua_State *L);
+
+#endif
