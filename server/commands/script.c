@@ -166,11 +166,13 @@ static struct command script_subs[] = {
 };
 
 struct command script_commands[] = {
-	{ .name = "eval", .run = run_eval, .plan = script_plan, .class = EXEC_KEYED, .arity = -3, .flags = EVAL_FLAGS | CMD_MAY_REPLICATE,
+	{ .name = "eval", .run = run_eval, .plan = script_plan, .class = EXEC_KEYED, .arity = -3,
+	  .flags = EVAL_FLAGS | CMD_MAY_REPLICATE,
 	  .acl = ACL_SCRIPTING, .group = "scripting", .since = "2.6.0",
-	  .keys = EVAL_KEYS(RW, .notes = "What a script does with its keys cannot be told: reading and writing is assumed."),
+	  .keys = EVAL_KEYS(RW, .notes = "What a script does with them cannot be told: reading and writing is assumed."),
 	  .summary = "Runs a script.", .complexity = "Depends on the script", .args = "script:string " EVAL_ARGS },
-	{ .name = "evalsha", .run = run_evalsha, .plan = script_plan, .class = EXEC_KEYED, .arity = -3, .flags = EVAL_FLAGS | CMD_MAY_REPLICATE,
+	{ .name = "evalsha", .run = run_evalsha, .plan = script_plan, .class = EXEC_KEYED, .arity = -3,
+	  .flags = EVAL_FLAGS | CMD_MAY_REPLICATE,
 	  .acl = ACL_SCRIPTING, .group = "scripting", .since = "2.6.0", .keys = EVAL_KEYS(RW),
 	  .summary = "Runs a script that is known by its SHA-1.", .complexity = "Depends on the script",
 	  .args = "sha1:string " EVAL_ARGS },
