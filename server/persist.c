@@ -245,6 +245,7 @@ static int load_file(const struct config *cfg, bool replace)
 		return -errno;
 	int64_t start_us = clock_mono_us();
 	atomic_store(&persist.load_total, fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0);
+	log_notice("Loading %s, %llu bytes", path, (unsigned long long)atomic_load(&persist.load_total));
 	atomic_store(&persist.load_done, 0);
 	atomic_store(&persist.load_keys, 0);
 	atomic_store(&persist.load_logged_ms, clock_mono_ms());

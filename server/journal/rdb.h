@@ -71,6 +71,7 @@ struct rdb_load {
 	bool checksum;       /* verify (rdbchecksum) */
 	bool keep_expired;   /* load keys that are expired: a replica, and the base of an AOF */
 	bool replace;        /* keys that exist already are replaced; otherwise they fail the load */
+	unsigned delay_us;   /* after each key */
 	bool no_functions;   /* function libraries are checked but not kept */
 	unsigned threads;    /* builders; 0: as many as there are processors */
 	/* Optional, on the calling thread, from time to time: bytes read so far; false stops the load with -ECANCELED. */

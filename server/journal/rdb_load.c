@@ -455,6 +455,13 @@ static int report_progress(struct loader *d)
 	return atomic_load(&d->err);
 }
 
+/* Tests let loading last (key-load-delay). */
+static int dawdle(struct loader *d)
+{
+	usleep(d->l->delay_us);
+	return report_progress(d);
+}
+
 /* Records until the bytes at hand end, or EOF was read (*done). */
 static int cut(struct loader *d, bool *done)
 {
@@ -485,6 +492,11 @@ static int cut(struct loader *d, bool *done)
 				return err;
 			}
 			from = position(d);
+		}
+		if (__builtin_expect(key && d->l->delay_us, 0)) {
+			int err = dawdle(d);
+			if (err)
+				return err;
 		}
 	}
 }
@@ -595,6 +607,7 @@ int rdb_load_bytes(struct rdb_load *l, const void *bytes, size_t len)
 void rdb_load_init(struct rdb_load *l, const struct config *cfg, struct store *store)
 {
 	*l = (struct rdb_load){ .store = store, .now_ms = clock_wall_ms(), .checksum = cfg->rdbchecksum };
+	l->delay_us = cfg->key_load_delay_us > 0 ? (unsigned)cfg->key_load_delay_us : 0;
 	l->limits.hash = (struct value_limits){ cfg->hash_max_listpack_entries, cfg->hash_max_listpack_value, 0 };
 	l->limits.zset = (struct value_limits){ cfg->zset_max_listpack_entries, cfg->zset_max_listpack_value, 0 };
 	l->limits.set = (struct value_limits){ cfg->set_max_listpack_entries, cfg->set_max_listpack_value,

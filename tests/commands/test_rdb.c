@@ -347,8 +347,7 @@ START_TEST(damaged_file_is_refused)
 	byte ^= 16;
 	ck_assert_int_eq(pwrite(fd, &byte, 1, 700), 1);
 	close(fd);
-	if (proc_start(&p, &(struct proc_spec){ .dir = dir }) == 0) /* it listens while it loads */
-		ck_assert(proc_wait_exit(&p, 10000));
+	ck_assert_int_eq(proc_start(&p, &(struct proc_spec){ .dir = dir }), -1);
 	ck_assert_int_ne(p.status, 0);
 	ck_assert(log_has(&p, "Fatal error loading the DB, check server logs. Exiting."));
 	proc_clean(&p);
@@ -390,14 +389,57 @@ START_TEST(replies)
 }
 END_TEST
 
+/* While the data set loads: who asks for keys is told so, who asks how far it is gets an answer. */
+START_TEST(loading)
+{
+	struct proc p;
+	char dir[sizeof p.dir];
+	own_server(&p, DEBUG_ON);
+	struct resp_client *a = connect_to(&p);
+	expect(a, "DEBUG POPULATE 300 key 4000", "+OK\r\n");
+	expect(a, "SAVE", "+OK\r\n");
+	snprintf(dir, sizeof dir, "%s", p.dir);
+	p.keep_dir = true;
+	resp_close(a);
+	proc_kill(&p);
+	if (proc_start(&p, &(struct proc_spec){ .config = "key-load-delay 10000\n", .dir = dir, .ready = "Loading " }))
+		ck_abort_msg("the server does not start");
+	a = connect_to(&p);
+	expect(a, "GET key:1", "-LOADING Redis is loading the dataset in memory\r\n");
+	expect(a, "PING", "-LOADING Redis is loading the dataset in memory\r\n");
+	expect(a, "SAVE", "-LOADING Redis is loading the dataset in memory\r\n");
+	expect(a, "DEBUG DIGEST", "-LOADING Redis is loading the dataset in memory\r\n");
+	expect_prefix(a, "CLIENT ID", ":");
+	expect(a, "MULTI", "+OK\r\n");
+	expect_prefix(a, "SET k v", "-LOADING");
+	expect_prefix(a, "EXEC", "-EXECABORT");
+	ck_assert_int_eq(info_int(a, "persistence", "loading"), 1);
+	ck_assert_int_gt(info_int(a, "persistence", "loading_total_bytes"), 1000);
+	ck_assert_int_ge(info_int(a, "persistence", "loading_loaded_bytes"), 0);
+	/* A stop does not wait for the end of the file, and saves nothing. */
+	resp_send(a, "SHUTDOWN SAVE");
+	ck_assert(proc_wait_exit(&p, 2500));
+	resp_close(a);
+	proc_clean(&p);
+	start_in(&p, dir, "key-load-delay 1000\n");
+	a = connect_to(&p);
+	ck_assert_int_eq(ask_int(a, "DBSIZE"), 300);
+	ck_assert_int_eq(info_int(a, "persistence", "loading"), 0);
+	resp_close(a);
+	ck_assert_int_eq(proc_stop(&p), 0);
+	proc_clean(&p);
+	remove_dir(dir);
+}
+END_TEST
+
 /* FLUSHALL gives up a save that runs; the next one holds nothing. */
 START_TEST(flushall_gives_up)
 {
 	struct proc p;
 	char dir[sizeof p.dir];
-	own_server(&p, DEBUG_ON "save 3600 1\n");
+	own_server(&p, DEBUG_ON "save 3600 1\nrdb-key-save-delay 1000\n");
 	struct resp_client *a = connect_to(&p);
-	expect(a, "DEBUG POPULATE 300000 key 100", "+OK\r\n");
+	expect(a, "DEBUG POPULATE 30000 key 100", "+OK\r\n");
 	expect_prefix(a, "BGSAVE", "+Background saving started");
 	expect(a, "BGSAVE", "-ERR Background save already in progress\r\n");
 	expect(a, "SAVE", "-ERR Background save already in progress\r\n");
@@ -443,5 +485,5 @@ START_TEST(checking_tool)
 END_TEST
 
 COMMAND_TESTS_WITH("rdb", DEBUG_ON, restart_keeps_everything, files_go_both_ways, transfers_keep_the_sum, full_disk_stops_writes,
-                   failing_fsync, shutdown_that_cannot_save, damaged_file_is_refused, save_points, replies, flushall_gives_up,
+                   failing_fsync, shutdown_that_cannot_save, damaged_file_is_refused, save_points, replies, loading, flushall_gives_up,
                    checking_tool)

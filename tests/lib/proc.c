@@ -278,7 +278,7 @@ static int start_once(struct proc *p, const struct proc_spec *spec)
 	path_in(p, "test.conf", conf, sizeof conf);
 	const char *argv[] = { binary, conf, NULL };
 	spawn(p, argv, spec->max_files);
-	return proc_wait_log(p, "Ready to accept connections", 20000 * proc_time_factor()) ? 0 : -1;
+	return proc_wait_log(p, spec->ready ? spec->ready : "Ready to accept connections", 20000 * proc_time_factor()) ? 0 : -1;
 }
 
 int proc_start(struct proc *p, const struct proc_spec *spec)

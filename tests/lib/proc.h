@@ -35,6 +35,7 @@ struct proc_spec {
 	int port;            /* 0: any free one; else this, which the caller holds */
 	const char *config;  /* further lines of the configuration file, or NULL */
 	const char *dir;     /* NULL: a new temporary directory; else an existing one, which is kept */
+	const char *ready;   /* the line of the log to wait for; NULL: that clients are served */
 	unsigned long max_files;    /* 0: as inherited */
 };
 

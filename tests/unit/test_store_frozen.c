@@ -291,8 +291,10 @@ START_TEST(test_read_while_written)
 	}
 	ck_assert_uint_gt(frozen, 100);
 	ck_assert_uint_gt(whole, 100);
+	pthread_mutex_lock(&queue.mutex);
 	queue.closed = true;
 	pthread_cond_signal(&queue.filled);
+	pthread_mutex_unlock(&queue.mutex);
 	pthread_join(reader, NULL);
 	store_close(s);
 	free(cut);
