@@ -41,7 +41,7 @@ enum client_flag {
 	CLIENT_INTERNAL = 1 << 19,        /* has no connection: journal replay, scripts */
 	CLIENT_LOCAL = 1 << 20,           /* connected over loopback or a Unix socket */
 	CLIENT_YIELDED = 1 << 21,         /* output is full: goes on when it has drained */
-	CLIENT_RESTRICTED = 1 << 23,      /* its user may not do everything */
+	CLIENT_RESTRICTED = 1 << 30,      /* its user may not do everything */
 	CLIENT_UNPARSED = 1 << 22,        /* parsing stopped early this turn: more requests may be buffered */
 	CLIENT_SYNCING = 1 << 23,         /* its replies wait for the log: hold.h */
 	CLIENT_PARKED = 1 << 24,          /* its write waits for room in the journal */

@@ -32,6 +32,17 @@ struct lines {
 	bool signed_already;
 };
 
+/* Users change without CONFIG SET, so their lines are written anew. */
+static bool is_users(const struct config_row *row)
+{
+	return row->special == &config_user && config_rewrite_users;
+}
+
+static bool is_written(const struct config_row *row)
+{
+	return is_users(row) || !(row->flags & (CONFIG_FILE_ONLY | CONFIG_VOLATILE));
+}
+
 /* The row whose line this is, if REWRITE may change it. */
 static const struct config_row *line_row(const char *text, size_t len)
 {
@@ -48,7 +59,7 @@ static const struct config_row *line_row(const char *text, size_t len)
 	if (words && n)
 		row = config_row_find(words[0], NULL);
 	config_words_free(words, words ? n : 0);
-	return row && !(row->flags & (CONFIG_FILE_ONLY | CONFIG_VOLATILE)) ? row : NULL;
+	return row && is_written(row) ? row : NULL;
 }
 
 static bool split(struct lines *l, const char *text, size_t len)
@@ -72,12 +83,6 @@ static bool split(struct lines *l, const char *text, size_t len)
 		text = stop ? stop + 1 : end;
 	}
 	return true;
-}
-
-/* Users change without CONFIG SET, so their lines are written anew. */
-static bool is_users(const struct config_row *row)
-{
-	return row->special == &config_user && config_rewrite_users;
 }
 
 /* Put the row's lines where it had some; more go to the tail, fewer drop the rest. */
@@ -113,7 +118,7 @@ static void put_together(struct lines *l, struct config_text *out)
 	struct config_text tail = { 0 };
 
 	for (const struct config_row *row = config_rows; row->name; row++)
-		if (!(row->flags & (CONFIG_FILE_ONLY | CONFIG_VOLATILE)) || is_users(row))
+		if (is_written(row))
 			place(l, row, &tail);
 	for (size_t i = 0; i < l->n; i++) {
 		if (l->v[i].drop)
