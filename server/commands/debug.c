@@ -12,6 +12,7 @@
 #include "server/config.h"
 #include "server/cron.h"
 #include "server/digest.h"
+#include "server/dump.h"
 #include "server/log.h"
 #include "server/persist.h"
 #include "server/repl_id.h"
@@ -241,6 +242,12 @@ static void debug_set_active_expire(struct call *c)
 	reply_ok(c->reply);
 }
 
+static void debug_skip_checksum(struct call *c)
+{
+	dump_skip_checksum = (long)loose_number(&c->argv[2]) != 0;
+	reply_ok(c->reply);
+}
+
 static void debug_pause_cron(struct call *c)
 {
 	cron_paused = (long)loose_number(&c->argv[2]) != 0;
@@ -424,6 +431,8 @@ static void debug_help(struct call *c)
 		"    Save the data set, empty the memory, load the file.",
 		"REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|ms>|RESIZING <0|1>>",
 		"    Known to test suites; buffers are always given back here.",
+		"SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+		"    Take payloads of RESTORE without looking at their checksums (1), or look (0).",
 		"SET-ACTIVE-EXPIRE <0|1>",
 		"    Whether expired keys are removed before somebody asks for them.",
 		"SLEEP <seconds>",
@@ -449,6 +458,7 @@ static void debug(struct call *c)
 		{ "digest", 2, 2, debug_digest },
 		{ "digest-value", 2, UINT32_MAX, debug_digest_value },
 		{ "set-active-expire", 3, 3, debug_set_active_expire },
+		{ "set-skip-checksum-validation", 3, 3, debug_skip_checksum },
 		{ "protocol", 3, 3, debug_protocol },
 		{ "replybuffer", 4, 4, debug_replybuffer },
 		{ "pause-cron", 3, 3, debug_pause_cron },

@@ -1,0 +1,111 @@
+/* dump: see dump.h. */
+#include "server/dump.h"
+
+#include "server/config.h"
+#include "server/journal/rdb_value.h"
+#include "store/crc64.h"
+
+#define VERSION_WRITTEN 10
+#define VERSION_MAX 11
+#define FOOTER 10
+
+bool dump_skip_checksum;
+
+struct output {
+	struct snapshot_buf out;
+};
+
+static int append(void *ctx, const void *bytes, size_t len)
+{
+	struct output *o = ctx;
+	char *to = snapshot_buf_room(&o->out, len);
+	if (!to)
+		return -ENOMEM;
+	memcpy(to, bytes, len);
+	o->out.len += len;
+	return 0;
+}
+
+/* The record without its key. Long strings are compressed if rdbcompression says so. */
+static bool strip_key(struct snapshot_buf *record, struct output *o)
+{
+	struct rdb_copy copy;
+	if (record->failed || !rdb_copy_init(&copy))
+		return false;
+	copy.write = append;
+	copy.ctx = o;
+	copy.compress = config()->rdbcompression;
+	struct rdb_scan s = { .p = (const uint8_t *)record->p + 1, .end = (const uint8_t *)record->p + record->len };
+	rdb_copy_bytes(&copy, record->p, 1);
+	rdb_scan_string(&s);
+	s.copy = &copy;
+	rdb_scan_value(&s, (uint8_t)record->p[0]);
+	bool ok = rdb_scan_ok(&s) && rdb_copy_flush(&copy) == 0;
+	rdb_copy_clear(&copy);
+	return ok;
+}
+
+void dump_reply(struct reply *r, const struct entry *e)
+{
+	struct snapshot_buf record = { .db = SNAPSHOT_NO_DB };
+	struct output o = { .out.db = SNAPSHOT_NO_DB };
+	uint8_t footer[FOOTER] = { VERSION_WRITTEN, 0 };
+	rdb_value_put(&record, e);
+	bool ok = strip_key(&record, &o) && append(&o, footer, 2) == 0;
+	uint64_t crc = ok ? crc64_update(0, o.out.p, o.out.len) : 0;
+	for (int i = 0; i < 8; i++)
+		footer[i] = (uint8_t)(crc >> 8 * i);
+	if (ok && append(&o, footer, 8) == 0)
+		reply_bulk(r, o.out.p, o.out.len);
+	else
+		reply_oom(r);
+	snapshot_buf_clear(&record);
+	snapshot_buf_clear(&o.out);
+}
+
+bool dump_verify(const void *payload, size_t len)
+{
+	const uint8_t *p = payload;
+	if (len < FOOTER)
+		return false;
+	const uint8_t *footer = p + len - FOOTER;
+	if ((footer[0] | footer[1] << 8) > VERSION_MAX)
+		return false;
+	uint64_t crc = 0;
+	for (int i = 0; i < 8; i++)
+		crc |= (uint64_t)footer[2 + i] << 8 * i;
+	return dump_skip_checksum || crc == crc64_update(0, p, len - 8);
+}
+
+/* The bytes are exactly one value. */
+static bool whole(const uint8_t *p, size_t len)
+{
+	struct rdb_scan s = { .p = p + 1, .end = p + len };
+	if (len < 2 || !rdb_type_name(p[0]))
+		return false;
+	rdb_scan_value(&s, p[0]);
+	return rdb_scan_ok(&s) && s.p == s.end;
+}
+
+int dump_restore(struct call *c, const struct store_key *key, const void *payload, size_t len, int64_t expire_ms,
+                 struct entry **e)
+{
+	const uint8_t *p = payload;
+	struct rdb_load load;
+	len -= FOOTER;
+	if (!whole(p, len))
+		return -EINVAL;
+	struct rdb_scan s = { .p = p + 1, .end = p + len };
+	rdb_load_init(&load, config(), c->op.store);
+	switch (rdb_value_load(&c->op, key, p[0], &load.limits, &s, expire_ms, e)) {
+	case RDB_VALUE_ADDED:
+		return 0;
+	case RDB_VALUE_EMPTY:
+		return -ENODATA;
+	case RDB_VALUE_NO_MEMORY:
+		return -ENOMEM;
+	case RDB_VALUE_DAMAGED:
+		break;
+	}
+	return -EINVAL;
+}
