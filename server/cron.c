@@ -75,7 +75,7 @@ int64_t cron_tick(struct net_loop *loop)
 	worker_refresh_clock(w);
 	if (cron_paused)
 		return period_ms;
-	bool snapshot = snapshot_tick(w->index), loading = dispatch_gates & GATE_LOADING;
+	bool snapshot = snapshot_tick(w->index), loading = dispatch_gates_now() & GATE_LOADING;
 	if (snapshot && w->mono_ms - w->upkept_ms < period_ms)
 		return SNAPSHOT_PERIOD_MS;
 	w->upkept_ms = w->mono_ms;

@@ -21,7 +21,11 @@ enum dispatch_gate {
 	GATE_AOF = 8,     /* the append-only log cannot be written: writes are refused */
 	GATE_CLOSED = 4,  /* the data was saved for the last time: nothing runs any more */
 };
-extern unsigned dispatch_gates; /* relaxed atomic */
+extern unsigned dispatch_gates; /* read it by the function */
+static inline unsigned dispatch_gates_now(void)
+{
+	return __atomic_load_n(&dispatch_gates, __ATOMIC_RELAXED);
+}
 /* Any thread; what must hold for every command after it is set while alone. */
 void dispatch_set_gate(enum dispatch_gate gate, bool on);
 

@@ -235,7 +235,7 @@ static void advanced(void)
 		hold_set(atomic_load(&aof.always));
 	}
 	bool failed = aof_log_error() != 0;
-	if (!failed != !(dispatch_gates & GATE_AOF))
+	if (!failed != !(dispatch_gates_now() & GATE_AOF))
 		dispatch_set_gate(GATE_AOF, failed);
 	hold_wake();
 }

@@ -346,6 +346,22 @@ static int plain_unit(struct aof_scan *s, struct aof_unit *u)
 	return 1;
 }
 
+/* Whether a comment may stand there. Behind checksums there are none but time stamps, and what ends like a checksum line
+ * was one: without this a damaged line would take its record out of the chain. */
+static bool comment_ok(const struct aof_scan *s, const char *line, size_t len)
+{
+	if (len > 4 && memcmp(line, "#TS:", 4) == 0)
+		return strspn(line + 4, "0123456789\r") >= len - 5;
+	if (s->has_checked || memmem(line, len, &MARK[1], MARK_LEN - 1))
+		return false;
+	const char *first = memchr(line, ',', len), *end = line + len;
+	uint64_t a, b;
+	if (!first)
+		return true;
+	first++;
+	return !read_hex(&first, end, &a) || *first++ != ',' || !read_hex(&first, end, &b) || a != b;
+}
+
 int aof_scan_next(struct aof_scan *s, struct aof_unit *u)
 {
 	s->bad_end = 0;
@@ -364,6 +380,8 @@ int aof_scan_next(struct aof_scan *s, struct aof_unit *u)
 		ssize_t line = line_length(s, 0, COMMENT_MAX);
 		if (line <= 0)
 			return line == 0 ? torn(s) : (int)line;
+		if (!comment_ok(s, s->buf + s->start, (size_t)line))
+			return fail(s, -EINVAL, "a comment line that may be a damaged checksum line");
 		s->start += (size_t)line;
 		s->offset += (uint64_t)line;
 	}

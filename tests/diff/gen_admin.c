@@ -152,8 +152,9 @@ static void make_lolwut(struct gen *g, const struct gen_row *row)
 /* When a save in the background ends is chance: only what is refused at once is compared. */
 static void make_save(struct gen *g, const struct gen_row *row)
 {
-	static const char *const refused[] = { "SAVE now", "BGSAVE nonsense", "BGSAVE SCHEDULE now", "LASTSAVE now", NULL };
-	static const char *const done[] = { "SAVE", "BGSAVE", "bgsave schedule", NULL };
+	static const char *const refused[] = { "SAVE now", "BGSAVE nonsense", "BGSAVE SCHEDULE now", "LASTSAVE now",
+		                               "BGREWRITEAOF now", NULL };
+	static const char *const done[] = { "SAVE", "BGSAVE", "bgsave schedule", "BGREWRITEAOF", NULL };
 	if (gen_chance(g, 70))
 		line_of(g, refused, row->compare);
 	else
@@ -222,6 +223,7 @@ static const struct gen_row rows[] = {
 	{ "lastsave", make_none, 1, 0, CMP_KIND },
 	{ "save", make_save, 1, GEN_FIXED, CMP_EXACT },
 	{ "bgsave", make_save, 1, GEN_FIXED, CMP_EXACT },
+	{ "bgrewriteaof", make_save, 1, GEN_FIXED, CMP_EXACT },
 	{ "memory|usage", make_memory_usage, 1, 0, CMP_KIND },
 	{ "shutdown", make_shutdown, 1, GEN_FIXED, CMP_EXACT },
 	{ "swapdb", make_swapdb, 2, 0, CMP_EXACT },
