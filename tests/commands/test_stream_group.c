@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/lib/expect.h"
 
@@ -309,5 +310,101 @@ START_TEST(test_journal)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ restarts */
+
+static void render(char **at, char *end, const struct resp_value *v)
+{
+	*at += snprintf(*at, (size_t)(end - *at), "%c%lld:%s ", v->type, (long long)v->integer, v->text ? v->text : "");
+	for (size_t i = 0; i < v->n && end - *at > 100; i++) {
+		const char *name = i ? v->elements[i - 1].text : NULL;
+		/* when a consumer was last seen is of no consequence, and not kept by all formats */
+		if (!name || (strcmp(name, "seen-time") != 0 && strcmp(name, "active-time") != 0))
+			render(at, end, &v->elements[i]);
+	}
+}
+
+/* All that XINFO tells of the stream s. */
+static char *describe(struct resp_client *o)
+{
+	enum { ROOM = 200000 };
+	char *text = calloc(1, ROOM), *at = text;
+	struct resp_value *v = resp_ask(o, "XINFO STREAM s FULL COUNT 0");
+	ck_assert(v && v->n == 18);
+	render(&at, text + ROOM, v);
+	resp_value_free(v);
+	return text;
+}
+
+static void make_groups(struct resp_client *o)
+{
+	static const char *const lines[] = {
+		"XGROUP CREATE s early 0", "XGROUP CREATE s late 40-1 ENTRIESREAD 40", "XREADGROUP GROUP early a COUNT 20 STREAMS s >",
+		"XREADGROUP GROUP early b COUNT 10 STREAMS s >", "XREADGROUP GROUP early c COUNT 3 NOACK STREAMS s >",
+		"XREADGROUP GROUP late a COUNT 5 STREAMS s >", "XACK s early 1-1 2-1 22-1 5-1", "XCLAIM s early b 0 3-1 4-1",
+		"XCLAIM s early b 0 50-1 FORCE IDLE 777777 RETRYCOUNT 5", "XAUTOCLAIM s early d 0 6-1 COUNT 4 JUSTID",
+		"XGROUP CREATECONSUMER s late idler", "XGROUP CREATECONSUMER s late gone", "XGROUP DELCONSUMER s late gone",
+		"XGROUP CREATE s destroyed $", "XGROUP DESTROY s destroyed", "XGROUP CREATE s set $", "XGROUP SETID s set 12-1",
+		"XCLAIM s set x 0 99-1 LASTID 13-1", "XDEL s 60-1", "XTRIM s MINID 3-1", "XSETID s 90-1 ENTRIESADDED 200",
+	};
+	for (int i = 1; i <= 60; i++) {
+		char line[80];
+		snprintf(line, sizeof line, "XADD s %d-1 a %d %s x", i, i, i % 4 ? "b" : "c");
+		expect_any(o, line);
+	}
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		expect_any(o, lines[i]);
+}
+
+static struct resp_client *again(struct proc *p, struct resp_client *o, const char *config)
+{
+	char dir[sizeof p->dir];
+	const struct proc_spec spec = { .config = config, .dir = dir };
+	snprintf(dir, sizeof dir, "%s", p->dir);
+	resp_close(o);
+	p->keep_dir = true;
+	ck_assert_int_eq(proc_stop(p), 0);
+	ck_assert_int_eq(proc_start(p, &spec), 0);
+	return connect_to(p);
+}
+
+static void expect_same(struct resp_client *o, const char *want, const char *when)
+{
+	char *got = describe(o);
+	size_t same = 0;
+	while (want[same] && want[same] == got[same])
+		same++;
+	size_t from = same > 200 ? same - 200 : 0;
+	ck_assert_msg(!want[same] && !got[same], "%s:\nwant ...%.400s\n got ...%.400s", when, want + from, got + from);
+	free(got);
+}
+
+/* Groups, consumers and what is pending survive: in the log as it was written, in a log rewritten as commands, in an RDB
+ * file. */
+START_TEST(test_restart)
+{
+	static const char config[] = "appendonly yes\nenable-debug-command yes\nsave \"\"\naof-use-rdb-preamble no\n";
+	struct proc p;
+	own_server(&p, config);
+	struct resp_client *o = connect_to(&p);
+	make_groups(o);
+	char *want = describe(o);
+	expect(o, "DEBUG RELOAD", "+OK\r\n");
+	expect_same(o, want, "saved and loaded");
+	o = again(&p, o, config);
+	expect_same(o, want, "log");
+	expect_prefix(o, "BGREWRITEAOF", "+");
+	for (int i = 0; info_int(o, "persistence", "aof_rewrite_in_progress") && i < 2000 * proc_time_factor(); i++)
+		usleep(5000); /* a field of INFO: nothing tells of its change */
+	o = again(&p, o, config);
+	expect_same(o, want, "log rewritten");
+	expect_bulk(o, "XADD s 90-* a b", "90-2");
+	free(want);
+	resp_close(o);
+	p.keep_dir = false;
+	ck_assert_int_eq(proc_stop(&p), 0);
+}
+END_TEST
+
 COMMAND_TESTS_WITH("stream_group", "enable-debug-command yes\n", test_wrong_type, test_xgroup, test_read_and_ack, test_lag,
-                   test_pending, test_claim, test_autoclaim_bounds, test_events, test_watch, test_journal)
+                   test_pending, test_claim, test_autoclaim_bounds, test_events, test_watch, test_journal,
+                   test_restart)
