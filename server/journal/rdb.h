@@ -73,7 +73,7 @@ struct rdb_load {
 	bool replace;        /* keys that exist already are replaced; otherwise they fail the load */
 	unsigned delay_us;   /* after each key */
 	bool no_functions;   /* function libraries are checked but not kept */
-	unsigned threads;    /* builders; 0: as many as there are processors */
+	unsigned threads;    /* builders; 0: as many as there are processors; 1: the calling thread alone */
 	/* Optional, on the calling thread, from time to time: bytes read so far; false stops the load with -ECANCELED. */
 	bool (*progress)(void *ctx, uint64_t bytes, uint64_t keys);
 	void *ctx;

@@ -169,14 +169,13 @@ static const char *load_key(struct loader *d, struct store_op *op, unsigned type
 	return error ? error : s->bad;
 }
 
-static void build(struct loader *d, struct store_op *op, const struct batch *b)
+static void build(struct loader *d, struct store_op *op, const uint8_t *bytes, size_t len, uint64_t from)
 {
-	struct rdb_scan s = { .p = b->bytes, .end = b->bytes + b->len };
+	struct rdb_scan s = { .p = bytes, .end = bytes + len };
 	struct prefix p;
-	op->db = b->db;
 	no_prefix(&p);
 	while (s.p < s.end) {
-		uint64_t at = b->at + (uint64_t)(s.p - b->bytes);
+		uint64_t at = from + (uint64_t)(s.p - bytes);
 		unsigned opcode = *s.p++;
 		if (read_prefix(&s, opcode, &p))
 			continue;
@@ -206,16 +205,25 @@ static struct batch *pull(struct loader *d)
 	return b;
 }
 
-static void *run_builder(void *arg)
+static struct store_op op_of(const struct loader *d)
 {
-	struct loader *d = arg;
 	struct store_op op = d->l->op;
 	op.store = d->l->store;
 	op.now_ms = d->l->now_ms;
+	op.db = d->db;
 	op.show_expired = true;
-	for (struct batch *b; (b = pull(d)); free(b))
+	return op;
+}
+
+static void *run_builder(void *arg)
+{
+	struct loader *d = arg;
+	struct store_op op = op_of(d);
+	for (struct batch *b; (b = pull(d)); free(b)) {
+		op.db = b->db;
 		if (!atomic_load(&d->err))
-			build(d, &op, b);
+			build(d, &op, b->bytes, b->len, b->at);
+	}
 	return NULL;
 }
 
@@ -238,6 +246,8 @@ static int start_builders(struct loader *d)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	n = n ? n : cpus > 0 ? (unsigned)cpus : 1;
 	n = n < THREADS_MAX ? n : THREADS_MAX;
+	if (n == 1)
+		return 0;
 	while (d->running < n && !pthread_create(&d->threads[d->running], NULL, run_builder, d))
 		d->running++;
 	return d->running ? 0 : fail(d, -EAGAIN, 0, "no thread could be started");
@@ -436,6 +446,11 @@ static int hand_over(struct loader *d, uint64_t from)
 	size_t len = (size_t)(position(d) - from);
 	if (!len)
 		return 0;
+	if (!d->running) {
+		struct store_op op = op_of(d);
+		build(d, &op, d->window + (from - d->base), len, from);
+		return atomic_load(&d->err);
+	}
 	struct batch *b = malloc(sizeof *b + len);
 	if (!b)
 		return fail(d, -ENOMEM, from, "out of memory");

@@ -448,6 +448,8 @@ void rdb_copy_string(struct rdb_copy *c, const void *bytes, size_t len)
 
 int rdb_copy_records(struct rdb_copy *c, const void *bytes, size_t len)
 {
+	if (!len)
+		return c->err;
 	if (!c->compress) {
 		rdb_copy_bytes(c, bytes, len);
 		return c->err;
