@@ -11,6 +11,7 @@
 #include "server/config_rows.h"
 #include "server/pubsub.h"
 #include "server/server.h"
+#include "server/txn.h"
 #include "store/glob.h"
 
 /* Sorted by name; written alone. */
@@ -138,7 +139,7 @@ bool acl_login(struct client *c, const struct arg *user, const struct arg *passw
 		c->flags |= CLIENT_AUTHENTICATED;
 		return true;
 	}
-	acl_log_add(c, ACL_DENIED_AUTH, call_name->ptr, call_name->len, user->ptr, user->len);
+	acl_log_add(c, false, ACL_DENIED_AUTH, *call_name, *user);
 	return false;
 }
 
@@ -377,34 +378,53 @@ bool acl_may_read_all(const struct acl_user *u)
 	return !u;
 }
 
+void acl_note(struct client *c, bool script, const struct command *cmd, const struct arg *argv, enum acl_denied why,
+              unsigned at)
+{
+	const char *user = acl_user_name(c);
+	struct arg name = { cmd->full_name, strlen(cmd->full_name) };
+	acl_log_add(c, script, why, why == ACL_DENIED_COMMAND ? name : argv[at], (struct arg){ user, strlen(user) });
+}
+
 static enum acl_denied ask(struct call *c)
 {
 	unsigned at;
 	enum acl_denied why = acl_check(c->client->user, c->cmd, c->argv, c->argc, &at);
-	const char *name = c->cmd->full_name, *user = acl_user_name(c->client);
 	c->client->last_command = c->cmd; /* the log's client-info tells it */
-	if (why == ACL_DENIED_COMMAND)
-		acl_log_add(c->client, why, name, strlen(name), user, strlen(user));
-	else if (why)
-		acl_log_add(c->client, why, c->argv[at].ptr, c->argv[at].len, user, strlen(user));
+	if (why)
+		acl_note(c->client, false, c->cmd, c->argv, why, at);
 	return why;
+}
+
+/* A refused EXEC ends its transaction. */
+static void refuse(struct call *c, const char *why)
+{
+	if (c->cmd->run == txn_exec) {
+		txn_discard(c->client);
+		reply_errorf(c->reply, "EXECABORT Transaction discarded because of: %s", why);
+	} else {
+		reply_error(c->reply, why);
+	}
 }
 
 bool acl_allows(struct call *c)
 {
+	struct config_text text = { 0 };
 	switch (ask(c)) {
 	case ACL_ALLOWED:
 	case ACL_DENIED_AUTH:
 		return true;
 	case ACL_DENIED_COMMAND:
-		reply_errorf(c->reply, "NOPERM User %s has no permissions to run the '%s' command", acl_user_name(c->client),
-		             c->cmd->full_name);
+		config_text_addf(&text, "NOPERM User %s has no permissions to run the '%s' command", acl_user_name(c->client),
+		                 c->cmd->full_name);
+		refuse(c, text.failed ? "NOPERM" : text.ptr);
+		config_text_clear(&text);
 		break;
 	case ACL_DENIED_KEY:
-		reply_error(c->reply, "NOPERM No permissions to access a key");
+		refuse(c, "NOPERM No permissions to access a key");
 		break;
 	case ACL_DENIED_CHANNEL:
-		reply_error(c->reply, "NOPERM No permissions to access a channel");
+		refuse(c, "NOPERM No permissions to access a channel");
 		break;
 	}
 	return false;

@@ -62,6 +62,9 @@ bool acl_may_read_all(const struct acl_user *u);
 bool acl_allows(struct call *c);
 /* The same for a command that was queued by MULTI and is executed now. */
 bool acl_allows_queued(struct call *c);
+/* Log and count a refusal: of a command of the client's, or of a script that it runs. */
+void acl_note(struct client *c, bool script, const struct command *cmd, const struct arg *argv, enum acl_denied why,
+              unsigned at);
 /* What ACL DRYRUN says; without NOPERM. */
 void acl_explain(const struct acl_user *u, const struct command *cmd, const struct arg *argv, enum acl_denied why,
                  unsigned at, struct config_text *out);

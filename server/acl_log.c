@@ -24,7 +24,7 @@ struct acl_log_entry {
 	struct acl_log_entry *next;
 	uint64_t id, count;
 	enum acl_denied why;
-	bool multi;
+	enum where { TOPLEVEL, MULTI, SCRIPT } where;
 	struct entry_text object, user;
 	char *client; /* as CLIENT LIST describes it */
 	int64_t created_ms, updated_ms;
@@ -46,12 +46,12 @@ static void entry_free(struct acl_log_entry *e)
 	free(e);
 }
 
-static struct entry_text text_of(const char *s, size_t len)
+static struct entry_text text_of(struct arg a)
 {
-	struct entry_text t = { NULL, len < LONGEST ? len : LONGEST };
+	struct entry_text t = { NULL, a.len < LONGEST ? a.len : LONGEST };
 	t.ptr = malloc(t.len + 1);
 	if (t.ptr)
-		memcpy(t.ptr, s, t.len);
+		memcpy(t.ptr, a.ptr, t.len);
 	return t;
 }
 
@@ -80,7 +80,7 @@ static char *description(const struct client *c, int64_t now_ms)
 	return NULL;
 }
 
-static struct acl_log_entry *entry_new(struct client *c, enum acl_denied why, struct entry_text object,
+static struct acl_log_entry *entry_new(struct client *c, bool script, enum acl_denied why, struct entry_text object,
                                        struct entry_text user)
 {
 	struct acl_log_entry *e = calloc(1, sizeof *e);
@@ -90,7 +90,8 @@ static struct acl_log_entry *entry_new(struct client *c, enum acl_denied why, st
 		return NULL;
 	}
 	int64_t now_ms = clock_wall_ms();
-	*e = (struct acl_log_entry){ .count = 1, .why = why, .multi = c->flags & CLIENT_MULTI, .object = object,
+	enum where where = script ? SCRIPT : c->flags & CLIENT_MULTI ? MULTI : TOPLEVEL;
+	*e = (struct acl_log_entry){ .count = 1, .why = why, .where = where, .object = object,
 		                     .user = user, .client = description(c, now_ms), .created_ms = now_ms,
 		                     .updated_ms = now_ms };
 	if (object.ptr && user.ptr && e->client)
@@ -105,7 +106,7 @@ static struct acl_log_entry *take_same(const struct acl_log_entry *e)
 	struct acl_log_entry **at = &list.first;
 	for (unsigned i = 0; *at && i < SAME_WITHIN; i++, at = &(*at)->next) {
 		struct acl_log_entry *o = *at;
-		if (o->why == e->why && o->multi == e->multi && e->updated_ms - o->updated_ms <= SAME_WITHIN_MS &&
+		if (o->why == e->why && o->where == e->where && e->updated_ms - o->updated_ms <= SAME_WITHIN_MS &&
 		    text_equal(&o->object, &e->object) && text_equal(&o->user, &e->user)) {
 			*at = o->next;
 			list.n--;
@@ -128,8 +129,7 @@ static void trim_locked(uint64_t max)
 	}
 }
 
-void acl_log_add(struct client *c, enum acl_denied why, const char *object, size_t object_len, const char *user,
-                 size_t user_len)
+void acl_log_add(struct client *c, bool script, enum acl_denied why, struct arg object, struct arg user)
 {
 	static const enum stats_counter counter[] = {
 		[ACL_DENIED_COMMAND] = STAT_DENIED_COMMAND, [ACL_DENIED_KEY] = STAT_DENIED_KEY,
@@ -137,8 +137,7 @@ void acl_log_add(struct client *c, enum acl_denied why, const char *object, size
 	};
 	stats_add(&stats_of(c->loop)->counter[counter[why]], 1);
 	uint64_t max = (uint64_t)config()->acllog_max_len;
-	struct acl_log_entry *e =
-		max ? entry_new(c, why, text_of(object, object_len), text_of(user, user_len)) : NULL;
+	struct acl_log_entry *e = max ? entry_new(c, script, why, text_of(object), text_of(user)) : NULL;
 	if (max && !e)
 		return;
 	pthread_mutex_lock(&list.lock);
@@ -172,6 +171,7 @@ void acl_log_reset(void)
 
 static void reply_one(struct reply *r, const struct acl_log_entry *e, int64_t now_ms)
 {
+	static const char *const context[] = { "toplevel", "multi", "lua" };
 	static const char *const reason[] = { "", "command", "key", "auth", "channel" };
 	reply_map(r, 10);
 	reply_cstr(r, "count");
@@ -179,7 +179,7 @@ static void reply_one(struct reply *r, const struct acl_log_entry *e, int64_t no
 	reply_cstr(r, "reason");
 	reply_cstr(r, reason[e->why]);
 	reply_cstr(r, "context");
-	reply_cstr(r, e->multi ? "multi" : "toplevel");
+	reply_cstr(r, context[e->where]);
 	reply_cstr(r, "object");
 	reply_bulk(r, e->object.ptr, e->object.len);
 	reply_cstr(r, "username");

@@ -78,6 +78,7 @@ static const char *denial(lua_State *L, const struct run *run, const struct comm
 	enum acl_denied why = acl_check(u, cmd, argv, argc, &at);
 	if (why == ACL_ALLOWED)
 		return NULL;
+	acl_note(run->call->client, true, cmd, argv, why, at);
 	config_text_addf(&text, "NOPERM ACL failure in script: ");
 	acl_explain(u, cmd, argv, why, at, &text);
 	lua_pushlstring(L, text.ptr ? text.ptr : "NOPERM", text.ptr ? text.len : 6);

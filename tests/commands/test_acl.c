@@ -415,6 +415,25 @@ START_TEST(test_log)
 }
 END_TEST
 
+/* Scripts are bound by their client's rules. */
+START_TEST(test_scripts)
+{
+	struct resp_client *u = user("script", "+eval +get +set -@dangerous ~a*");
+	expect(u, "EVAL \"return redis.call('get', KEYS[1])\" 1 a", "$-1\r\n");
+	expect(u, "EVAL \"return 1\" 1 b", NO_KEY);
+	expect_prefix(u, "EVAL \"return redis.call('get', 'b')\" 0", "-NOPERM ACL failure in script: User script has no "
+	                                                           "permissions to access the 'b' key");
+	expect_prefix(u, "EVAL \"return redis.call('flushall')\" 0", "-NOPERM ACL failure in script: User script has no "
+	                                                           "permissions to run the 'flushall' command");
+	struct resp_value *v = resp_ask(c, "ACL LOG 1");
+	expect_field(&v->elements[0], "context", "lua", 0);
+	expect_field(&v->elements[0], "object", "flushall", 0);
+	resp_value_free(v);
+	resp_close(u);
+	expect_int(c, "ACL DELUSER script", 1);
+}
+END_TEST
+
 START_TEST(test_dryrun)
 {
 	expect(c, "ACL SETUSER dry +@all -flushall %R~a* &c", OK);
@@ -640,5 +659,5 @@ END_TEST
 
 COMMAND_TESTS("acl", test_default_user, test_rules_are_shown, test_wrong_rules, test_passwords, test_commands, test_keys,
               test_keys_behind_words, test_selectors, test_channels, test_changed_before_exec, test_changed_within_exec,
-              test_deleted_users_leave, test_client_list, test_log, test_dryrun, test_cat_and_genpass, test_file,
+              test_deleted_users_leave, test_client_list, test_log, test_scripts, test_dryrun, test_cat_and_genpass, test_file,
               test_start_is_refused, test_requirepass_and_rewrite, test_changes_under_load)
