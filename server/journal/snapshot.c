@@ -303,8 +303,9 @@ static bool make_parts(unsigned loops)
 
 static void end_cut(void)
 {
-	if (snap.cut)
-		store_snapshot_end(snap.cut);
+	if (!snap.cut)
+		return; /* loops that are not parked may be reading it */
+	store_snapshot_end(snap.cut);
 	snap.cut = NULL;
 }
 
