@@ -163,7 +163,7 @@ $(B)/examples/%: $(B)/obj/net/examples/%.o $(B)/libshoalnet.a
 $(B)/tests/test_net_examples: | $(EXAMPLES)
 
 # Echo servers on libshoalnet, bare epoll, libuv and libevent, and the load that drives them.
-BENCH_NET := $(addprefix $(B)/bench/net/,load echo_shoal echo_epoll echo_uv echo_event)
+BENCH_NET := $(addprefix $(B)/bench/net/,load send echo_shoal echo_epoll echo_uv echo_event)
 $(B)/bench/net/echo_uv: BENCH_LIBS := -luv
 $(B)/bench/net/echo_event: BENCH_LIBS := -levent
 $(B)/bench/net/%: $(B)/obj/bench/net/%.o $(B)/libshoalnet.a

@@ -42,7 +42,8 @@ void conn_watch(struct net_conn *c)
 	bool known = c->flags & CONN_WATCHED;
 	if (known && want == (c->flags & (CONN_ARM_READ | CONN_ARM_WRITE)))
 		return;
-	unsigned events = (!(want & CONN_ARM_READ) ? 0 : conn_completes(c) ? POLL_RECEIVE : POLL_READ) | (want & CONN_ARM_WRITE ? POLL_WRITE : 0) |
+	unsigned read = conn_completes(c) ? POLL_RECEIVE : POLL_READ;
+	unsigned events = (want & CONN_ARM_READ ? read : 0) | (want & CONN_ARM_WRITE ? POLL_WRITE : 0) |
 	                  (l->server->o.edge_triggered ? POLL_EDGE : 0);
 	c->flags = (c->flags & ~(uint32_t)(CONN_ARM_READ | CONN_ARM_WRITE)) | want | CONN_WATCHED;
 	int err = (known ? l->backend->change : l->backend->add)(l->poller, c->fd, c, events);

@@ -130,7 +130,7 @@ struct net_options {
 	bool reuseport;       /* one listening socket per loop and address; else one acceptor hands out connections */
 	int backlog;          /* 511 */
 	size_t read_cap;      /* bytes read from one connection per turn; 64 KiB */
-	size_t turn_cap;      /* bytes read by one loop per turn; 4 MiB */
+	size_t turn_cap;      /* bytes read by one loop per turn; 256 KiB: what is read is still cached when it is written */
 	size_t high_water;    /* buffered output at which watermark(true) fires and reading may pause; 1 MiB */
 	size_t low_water;     /* 256 KiB */
 	bool pause_on_high;   /* stop reading above high_water until low_water; false */

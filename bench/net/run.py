@@ -56,7 +56,7 @@ def main():
     o = ap.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    servers, lines = o.servers.split(","), []
+    servers, lines, sends = o.servers.split(","), [], []
     lines.append("| work | " + " | ".join(servers) + " | ratio | target |")
     lines.append("|---|" + "---|" * (len(servers) + 2))
     for name, conns, size, depth, against, target in WORKS:
@@ -83,12 +83,21 @@ def main():
         lines.append("| memory per idle connection of 10,000: at first, after one echo | " +
                      " | ".join(f"{c['bytes_idle']:.0f} B, {c['bytes_after']:.0f} B" for c in cells) + " | | ≤ 200 B |")
         print(lines[-1], flush=True)
+    if not o.only or "send" in o.only:
+        for backend in ("epoll", "uring"):
+            for producers in ("1", "4"):
+                got = subprocess.run([os.path.join(o.dir, "send"), producers, "1000000", backend], stdout=subprocess.PIPE,
+                                     check=True, universal_newlines=True)
+                sends.append("- " + got.stdout.strip())
+                print(sends[-1], flush=True)
     if o.write:
         with open(o.write, "w") as f:
             f.write("# Echo servers side by side\n\nServer CPU per message, messages per second and latency in "
                     f"microseconds; medians of {o.rounds} alternating rounds of {o.seconds:g} s. Server on core 0 with one "
                     "loop, load on core 1; every byte that comes back is checked. Made by `make bench-net`.\n\n")
             f.write("\n".join(lines) + "\n")
+            f.write("\nOne million messages from other threads to one connection (at least 3 million a second):\n\n")
+            f.write("\n".join(sends) + "\n")
     return 0
 
 
