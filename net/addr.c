@@ -200,7 +200,7 @@ static struct net_listener *listener_new(struct net_server *s, int nfds)
 	return l;
 }
 
-static void listener_name(struct net_listener *l, const struct addr *a)
+static int listener_name(struct net_listener *l, const struct addr *a)
 {
 	struct sockaddr_storage bound;
 	socklen_t len = sizeof bound;
@@ -215,7 +215,10 @@ static void listener_name(struct net_listener *l, const struct addr *a)
 		addr_format(&bound, l->addr, sizeof l->addr);
 		l->port = ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
 		                                           : ((struct sockaddr_in6 *)&bound)->sin6_port);
+	} else {
+		return -errno;
 	}
+	return 0;
 }
 
 static int open_all_inet(struct net_listener *l, const struct addr *a, bool reuseport, int backlog)
@@ -228,8 +231,8 @@ static int open_all_inet(struct net_listener *l, const struct addr *a, bool reus
 		socklen_t len = ai->ai_addrlen;
 		l->fds[i] = open_inet(ai, reuseport, backlog);
 		err = l->fds[i] < 0 ? l->fds[i] : 0;
-		if (!err && i == 0) /* port 0: the others join the port that the first got */
-			getsockname(l->fds[0], ai->ai_addr, &len);
+		if (!err && i == 0 && getsockname(l->fds[0], ai->ai_addr, &len))
+			err = -errno; /* port 0: the others join the port that the first got */
 	}
 	freeaddrinfo(ai);
 	return err;
@@ -251,6 +254,8 @@ int addr_listen(const char *url, struct net_server *s, struct net_listener **out
 	} else {
 		err = open_all_inet(l, &a, reuseport, s->o.backlog);
 	}
+	if (!err)
+		err = listener_name(l, &a);
 	if (err) {
 		for (int i = 0; i < l->nfds; i++) {
 			if (l->fds[i] >= 0)
@@ -259,7 +264,6 @@ int addr_listen(const char *url, struct net_server *s, struct net_listener **out
 		free(l);
 		return err;
 	}
-	listener_name(l, &a);
 	*out = l;
 	return 0;
 }
@@ -281,12 +285,19 @@ int addr_adopt(int take_fd, int tag, struct net_server *s, struct net_listener *
 	struct sockaddr_storage bound = { 0 };
 	struct addr a = { .tag = tag, .udp = type == SOCK_DGRAM };
 	len = sizeof bound;
-	getsockname(take_fd, (struct sockaddr *)&bound, &len);
+	if (getsockname(take_fd, (struct sockaddr *)&bound, &len)) {
+		int err = -errno;
+		free(l);
+		return err;
+	}
 	l->adopted = true;
 	a.unix_socket = bound.ss_family == AF_UNIX;
 	fcntl(take_fd, F_SETFL, fcntl(take_fd, F_GETFL) | O_NONBLOCK);
 	l->fds[0] = take_fd;
-	listener_name(l, &a);
-	*out = l;
-	return 0;
+	int failed = listener_name(l, &a);
+	if (failed)
+		free(l);
+	else
+		*out = l;
+	return failed;
 }

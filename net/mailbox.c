@@ -20,8 +20,8 @@ static _Thread_local struct {
 static void ring(struct net_loop *l)
 {
 	uint64_t one = 1;
-	if (write(l->wakefd_write, &one, sizeof one) < 0)
-		return; /* full: the loop is woken anyway */
+	while (write(l->wakefd_write, &one, sizeof one) < 0 && errno == EINTR)
+		; /* any other error: it is full, and the loop is woken anyway */
 }
 
 /*
