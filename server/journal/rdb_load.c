@@ -210,7 +210,6 @@ static struct store_op op_of(const struct loader *d)
 	struct store_op op = d->l->op;
 	op.store = d->l->store;
 	op.now_ms = d->l->now_ms;
-	op.db = d->db;
 	op.show_expired = true;
 	return op;
 }
@@ -448,6 +447,7 @@ static int hand_over(struct loader *d, uint64_t from)
 		return 0;
 	if (!d->running) {
 		struct store_op op = op_of(d);
+		op.db = d->db;
 		build(d, &op, d->window + (from - d->base), len, from);
 		return atomic_load(&d->err);
 	}
