@@ -310,6 +310,30 @@ START_TEST(test_journal)
 }
 END_TEST
 
+/* SAFETY: ACL by a second key extractor (CVE-2023-41053 and later): names that look like the option hide no key. */
+START_TEST(test_keys)
+{
+	static const char *const refused[] = {
+		"XREADGROUP GROUP g STREAMS STREAMS b >", "XREADGROUP GROUP STREAMS a STREAMS b >",
+		"XREADGROUP GROUP g c STREAMS a b > >", "XREAD STREAMS b STREAMS 0 0", "XREAD COUNT 1 STREAMS b 0",
+		"XREAD BLOCK 1 STREAMS a b 0 0", "XREADGROUP NOACK COUNT 2 GROUP g STREAMS STREAMS b 0",
+	};
+	expect(c, "COMMAND GETKEYS XREADGROUP GROUP g STREAMS COUNT 1 STREAMS a b > 0", "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+	expect(c, "COMMAND GETKEYS XREAD COUNT 1 STREAMS STREAMS a 0 0", "*2\r\n$7\r\nSTREAMS\r\n$1\r\na\r\n");
+	expect(c, "XGROUP CREATE a g 0 MKSTREAM", "+OK\r\n");
+	expect(c, "XGROUP CREATE b g 0 MKSTREAM", "+OK\r\n");
+	expect(c, "ACL SETUSER reader reset on nopass ~a +@all", "+OK\r\n");
+	struct resp_client *o = connect_to(&server);
+	expect(o, "AUTH reader x", "+OK\r\n");
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+		expect_prefix(o, refused[i], "-NOPERM");
+	expect(o, "XREADGROUP GROUP g STREAMS STREAMS a >", NIL_ARRAY);
+	expect(o, "XREAD STREAMS a 0", NIL_ARRAY);
+	resp_close(o);
+	expect_int(c, "ACL DELUSER reader", 1);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ restarts */
 
 static void render(char **at, char *end, const struct resp_value *v)
@@ -407,4 +431,4 @@ END_TEST
 
 COMMAND_TESTS_WITH("stream_group", "enable-debug-command yes\n", test_wrong_type, test_xgroup, test_read_and_ack, test_lag,
                    test_pending, test_claim, test_autoclaim_bounds, test_events, test_watch, test_journal,
-                   test_restart)
+                   test_keys, test_restart)
