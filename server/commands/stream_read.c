@@ -65,7 +65,6 @@ static void run_xrevrange(struct call *c)
 /* One stream to be read. */
 struct source {
 	struct store_key key;
-	struct stream_group *group;
 	struct stream_id after; /* entries behind it; of a group: those of the consumer's own history */
 	bool fresh;             /* ">": what the group has not given to anyone */
 };
@@ -217,8 +216,7 @@ static bool find_sources(struct call *c, const struct read_request *r)
 			return false;
 		if (r->by_group) {
 			const struct arg *name = &c->argv[r->group_at], *key = &c->argv[r->first + i];
-			src->group = e ? stream_group_find(stream_of(e), name->ptr, name->len) : NULL;
-			if (!src->group) {
+			if (!e || !stream_group_find(stream_of(e), name->ptr, name->len)) {
 				reply_errorf(c->reply, "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with "
 				                       "GROUP option", (int)key->len, key->ptr, (int)name->len, name->ptr);
 				return false;
@@ -308,7 +306,6 @@ static void read_source(struct call *c, const struct read_request *r, unsigned i
 	struct source *src = &r->sources[i];
 	const struct arg *key = &c->argv[r->first + i];
 	struct stream_id from = src->after;
-	/* a group of the same stream, named twice, is looked at as the first left it */
 	struct entry *e = store_find(&c->op, &src->key, r->by_group ? STORE_WRITE : STORE_READ);
 	struct stream *s = e ? stream_of(e) : NULL;
 	if (!s)
@@ -321,16 +318,19 @@ static void read_source(struct call *c, const struct read_request *r, unsigned i
 		reply_range(c, s, from, STREAM_ID_MAX, r->count, false);
 		return;
 	}
-	struct stream_consumer *consumer = stream_consumer_get(c, r->first + i, src->group, &c->argv[r->consumer_at]);
+	/* a snapshot may have left us a copy of the stream: what was found before is not ours to change */
+	const struct arg *name = &c->argv[r->group_at];
+	struct stream_group *g = stream_group_find(s, name->ptr, name->len);
+	struct stream_consumer *consumer = stream_consumer_get(c, r->first + i, g, &c->argv[r->consumer_at]);
 	if (!consumer) {
 		c->reply->failed = true; /* out of memory, in the middle of a reply */
 		return;
 	}
-	if (src->fresh && !has_fresh(s, src->group->last_id))
+	if (src->fresh && !has_fresh(s, g->last_id))
 		return;
 	begin_source(c, key, n, mark);
 	if (src->fresh)
-		reply_fresh(c, r, key, s, src->group, consumer);
+		reply_fresh(c, r, key, s, g, consumer);
 	else
 		reply_history(c, r, s, consumer, src->after);
 	c->dirty++; /* of the group, not of the key: who watches the key is not told */

@@ -429,6 +429,37 @@ START_TEST(test_restart)
 }
 END_TEST
 
+/* A large stream is read in place while it is saved: who changes a group then changes the stream's, not the saved one. */
+START_TEST(test_change_while_saved)
+{
+	struct proc p;
+	own_server(&p, "save 3600 100000\nrdb-key-save-delay 2000\n");
+	struct resp_client *o = connect_to(&p);
+	char line[400];
+	for (int i = 0; i < 300; i++) {
+		snprintf(line, sizeof line, "SET k%d v", i);
+		expect_any(o, line);
+	}
+	for (int i = 1; i <= 2000; i++) {
+		snprintf(line, sizeof line, "XADD s %d-1 a %0200d", i, i);
+		expect_any(o, line);
+	}
+	expect(o, "XGROUP CREATE s g 0", "+OK\r\n");
+	expect_prefix(o, "BGSAVE", "+");
+	expect_any(o, "XREADGROUP GROUP g c COUNT 3 STREAMS s >");
+	expect(o, "XPENDING s g", "*4\r\n:3\r\n$3\r\n1-1\r\n$3\r\n3-1\r\n*1\r\n*2\r\n$1\r\nc\r\n$1\r\n3\r\n");
+	ck_assert_int_eq(info_int(o, "persistence", "rdb_bgsave_in_progress"), 1);
+	expect_any(o, "XREADGROUP GROUP g c COUNT 1 STREAMS s >");
+	expect_int(o, "XACK s g 1-1 4-1", 2);
+	expect_int(o, "XDEL s 1-1 2-1 2000-1", 3);
+	expect_int(o, "XLEN s", 1997);
+	expect(o, "XAUTOCLAIM s g d 0 0 JUSTID", "*3\r\n$3\r\n0-0\r\n*1\r\n$3\r\n3-1\r\n*1\r\n$3\r\n2-1\r\n");
+	resp_close(o);
+	ck_assert_int_eq(proc_stop(&p), 0);
+}
+END_TEST
+
 COMMAND_TESTS_WITH("stream_group", "enable-debug-command yes\n", test_wrong_type, test_xgroup, test_read_and_ack, test_lag,
                    test_pending, test_claim, test_autoclaim_bounds, test_events, test_watch, test_journal,
-                   test_keys, test_restart)
+                   test_keys, test_restart,
+                   test_change_while_saved)
