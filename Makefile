@@ -47,6 +47,7 @@ TESTLIB_SRC := $(wildcard tests/lib/*.c)
 DIFF_SRC := $(wildcard tests/diff/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 COMMANDS_SRC := $(wildcard tests/commands/test_*.c)
+FAULTS_SRC := tests/faults/main.c
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 pic = $(patsubst %.c,$(B)/pic/%.o,$(1))
@@ -61,7 +62,7 @@ SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 # Sanitizers are slow: the time limits of unit tests grow.
 SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
 
-.PHONY: all help run test unit commands diff readme lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
+.PHONY: all help run test unit commands diff readme faults lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
 .SECONDARY:
 all: $(B)/shoal-server ## build the server
 
@@ -137,6 +138,19 @@ $(B)/shoal-diff: $(call obj,$(DIFF_SRC)) $(B)/libtest.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 diff: $(B)/shoal-server $(B)/shoal-diff ## compare with ORACLE: COUNT commands (1000000) from SEED
 	$(Q)SHOAL_SERVER=$(B)/shoal-server $(B)/shoal-diff $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(DIFF_ARGS)
+
+# Crashes under load. A run with the figures of the acceptance: CYCLES=2000 POWER=500 EVERYSEC=50.
+CYCLES ?= 200
+POWER ?= 50
+EVERYSEC ?= 10
+$(B)/shoal-faults: $(call obj,$(FAULTS_SRC)) $(B)/libtest.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+$(B)/forget.so: tests/faults/forget.c
+	$(Q)mkdir -p $(@D); $(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O1 -shared -fPIC -o $@ $< -ldl -pthread
+faults: $(B)/shoal-server $(B)/shoal-faults $(B)/forget.so ## kill -9 and power cuts under load: CYCLES, POWER, EVERYSEC of each
+	$(Q)export SHOAL_SERVER=$(B)/shoal-server; status=0; $(B)/shoal-faults kill $(CYCLES) || status=1; \
+		$(B)/shoal-faults power $(POWER) $(B)/forget.so || status=1; \
+		$(B)/shoal-faults everysec $(EVERYSEC) $(B)/forget.so || status=1; exit $$status
 
 lint: ## house rules
 	@tests/lib/lint.sh

@@ -1,0 +1,212 @@
+/*
+ * forget: a library to preload that remembers what a power cut would have left of one directory.
+ *
+ * FORGET_DIR names the directory that is watched, FORGET_SHADOW another one that gets what is durable: for each file its
+ * content as of its last fsync ("file-<id>"), and the names as of the last fsync of the directory ("names": lines of id and
+ * name). Whoever kills the process makes the directory anew from these: what was written, made, renamed or removed and not
+ * synced never happened.
+ *
+ * A file keeps its id for life; inode numbers are used again, ids are not.
+ */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILES 4096
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static char watched[PATH_MAX], shadow[PATH_MAX];
+static struct known {
+	ino_t ino;
+	unsigned id;
+	off_t durable; /* bytes in the shadow */
+	bool cut;      /* became shorter since */
+} files[FILES];
+static unsigned n_files, next_id;
+
+static int (*real_open)(const char *, int, ...);
+static int (*real_sync)(int);
+static int (*real_datasync)(int);
+static int (*real_truncate)(int, off_t);
+static int (*real_unlink)(const char *);
+
+static void *symbol(const char *name)
+{
+	void *p = dlsym(RTLD_NEXT, name);
+	if (!p)
+		abort();
+	return p;
+}
+
+/* An inode's file; fresh: it was just made, whoever had the number before is gone. */
+static struct known *known(ino_t ino, bool fresh)
+{
+	for (unsigned i = 0; i < n_files; i++) {
+		if (files[i].ino != ino)
+			continue;
+		if (!fresh)
+			return &files[i];
+		files[i].ino = 0;
+	}
+	if (n_files == FILES)
+		abort();
+	files[n_files] = (struct known){ .ino = ino, .id = next_id++ };
+	return &files[n_files++];
+}
+
+static void shadow_path(char *out, const char *what, unsigned id)
+{
+	snprintf(out, PATH_MAX, "%.3900s/%s%u", shadow, what, id);
+}
+
+/* What the file holds now is durable. */
+static void keep_content(int fd, struct known *k, off_t size)
+{
+	char path[PATH_MAX], buf[65536];
+	shadow_path(path, "file-", k->id);
+	off_t at = k->cut ? 0 : k->durable;
+	int to = real_open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (at ? 0 : O_TRUNC), 0644);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	int from = real_open(path, O_RDONLY | O_CLOEXEC);
+	while (to >= 0 && from >= 0 && at < size) {
+		ssize_t n = pread(from, buf, sizeof buf, at);
+		if (n <= 0 || pwrite(to, buf, (size_t)n, at) != n)
+			abort();
+		at += n;
+	}
+	close(to);
+	close(from);
+	k->durable = size;
+	k->cut = false;
+}
+
+static void keep_names(void)
+{
+	char temp[PATH_MAX], path[PATH_MAX], file[PATH_MAX];
+	struct stat st;
+	snprintf(temp, sizeof temp, "%.3900s/names.new", shadow);
+	snprintf(path, sizeof path, "%.3900s/names", shadow);
+	FILE *f = fopen(temp, "w");
+	DIR *d = opendir(watched);
+	if (!f || !d)
+		abort();
+	for (struct dirent *e; (e = readdir(d));) {
+		snprintf(file, sizeof file, "%.3800s/%.250s", watched, e->d_name);
+		if (stat(file, &st) == 0 && S_ISREG(st.st_mode))
+			fprintf(f, "%u %s\n", known(st.st_ino, false)->id, e->d_name);
+	}
+	closedir(d);
+	fclose(f);
+	if (rename(temp, path))
+		abort();
+}
+
+/* What stands there when the process begins is durable. */
+static void begin(void)
+{
+	real_open = (int (*)(const char *, int, ...))symbol("open");
+	real_sync = (int (*)(int))symbol("fsync");
+	real_datasync = (int (*)(int))symbol("fdatasync");
+	real_truncate = (int (*)(int, off_t))symbol("ftruncate");
+	real_unlink = (int (*)(const char *))symbol("unlink");
+	snprintf(watched, sizeof watched, "%s", getenv("FORGET_DIR") ? getenv("FORGET_DIR") : "/nowhere");
+	snprintf(shadow, sizeof shadow, "%s", getenv("FORGET_SHADOW") ? getenv("FORGET_SHADOW") : "/nowhere");
+	DIR *d = opendir(watched);
+	if (!d)
+		return;
+	for (struct dirent *e; (e = readdir(d));) {
+		char file[PATH_MAX];
+		struct stat st;
+		snprintf(file, sizeof file, "%.3800s/%.250s", watched, e->d_name);
+		int fd = real_open(file, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+			keep_content(fd, known(st.st_ino, false), st.st_size);
+		if (fd >= 0)
+			close(fd);
+	}
+	closedir(d);
+	keep_names();
+}
+
+static bool in_watched(const char *path)
+{
+	size_t len = strlen(watched);
+	return !strncmp(path, watched, len) && path[len] == '/';
+}
+
+int open(const char *path, int flags, ...)
+{
+	va_list ap;
+	va_start(ap, flags);
+	int mode = flags & O_CREAT ? va_arg(ap, int) : 0;
+	va_end(ap);
+	pthread_once(&once, begin);
+	if (!(flags & O_CREAT) || !in_watched(path))
+		return real_open(path, flags, mode);
+	pthread_mutex_lock(&lock);
+	struct stat st;
+	bool fresh = stat(path, &st) != 0;
+	int fd = real_open(path, flags, mode), err = errno;
+	if (fd >= 0 && fstat(fd, &st) == 0) {
+		struct known *k = known(st.st_ino, fresh);
+		k->cut |= (flags & O_TRUNC) != 0;
+	}
+	pthread_mutex_unlock(&lock);
+	errno = err;
+	return fd;
+}
+
+static void synced(int fd)
+{
+	char link[64], path[PATH_MAX];
+	struct stat st;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, sizeof path - 1);
+	if (n <= 0 || fstat(fd, &st))
+		return;
+	path[n] = 0;
+	pthread_mutex_lock(&lock);
+	if (S_ISDIR(st.st_mode) && !strcmp(path, watched))
+		keep_names();
+	else if (S_ISREG(st.st_mode) && in_watched(path))
+		keep_content(fd, known(st.st_ino, false), st.st_size);
+	pthread_mutex_unlock(&lock);
+}
+
+int fsync(int fd)
+{
+	pthread_once(&once, begin);
+	synced(fd);
+	return real_sync(fd);
+}
+
+int fdatasync(int fd)
+{
+	pthread_once(&once, begin);
+	synced(fd);
+	return real_datasync(fd);
+}
+
+int ftruncate(int fd, off_t len)
+{
+	struct stat st;
+	pthread_once(&once, begin);
+	pthread_mutex_lock(&lock);
+	if (fstat(fd, &st) == 0) {
+		struct known *k = known(st.st_ino, false);
+		k->cut |= len < k->durable;
+	}
+	pthread_mutex_unlock(&lock);
+	return real_truncate(fd, len);
+}

@@ -1,0 +1,284 @@
+/*
+ * shoal-faults: crashes of a server under load, as many as asked for:
+ *
+ *     shoal-faults kill CYCLES        kill -9 with appendfsync always: nothing acknowledged is lost, no transaction is torn
+ *     shoal-faults power CYCLES LIB   the same, and what was not synced is gone (LIB: the preloaded library, forget.c)
+ *     shoal-faults everysec CYCLES LIB  appendfsync everysec: nothing acknowledged more than a second before is lost
+ *
+ * 64 clients write transactions of two keys, each the next as soon as the last is acknowledged; in half of the cycles a
+ * rewrite runs. SEED is printed and taken from the environment.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/lib/proc.h"
+#include "tests/lib/resp_client.h"
+#include "tests/lib/rng.h"
+
+#define CLIENTS 64
+#define HISTORY 65536
+#define GRACE_MS 1000 /* what everysec may lose */
+
+static const char answer[] = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n";
+
+struct writer {
+	struct resp_client *conn;
+	char got[sizeof answer];
+	size_t n;
+	long sent, acked;
+	long first; /* the value of history[0] */
+	int64_t *history; /* when each was acknowledged */
+};
+
+static struct writer writers[CLIENTS];
+static char dir[128], shadow[160], files[160];
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "shoal-faults: %s; the files are in %s\n", what, dir);
+	exit(1);
+}
+
+/* ------------------------------------------------------------------ load */
+
+static bool send_next(struct writer *w, int i)
+{
+	char line[256];
+	long v = ++w->sent;
+	int n = snprintf(line, sizeof line, "MULTI\r\nSET a%d %ld\r\nSET b%d %ld\r\nEXEC\r\n", i, v, i, v);
+	w->n = 0;
+	return send(w->conn->fd, line, (size_t)n, MSG_NOSIGNAL) == n;
+}
+
+static void receive(struct writer *w, int i)
+{
+	ssize_t r = recv(w->conn->fd, w->got + w->n, sizeof answer - 1 - w->n, MSG_DONTWAIT);
+	if (r <= 0)
+		fail("a connection was closed under load");
+	w->n += (size_t)r;
+	if (memcmp(w->got, answer, w->n) != 0)
+		fail("an answer differs");
+	if (w->n < sizeof answer - 1)
+		return;
+	w->acked = w->sent;
+	if (w->acked - w->first < HISTORY)
+		w->history[w->acked - w->first] = now_ms();
+	send_next(w, i);
+}
+
+static void connect_all(int port)
+{
+	for (int i = 0; i < CLIENTS; i++) {
+		struct writer *w = &writers[i];
+		w->conn = resp_connect(port);
+		if (!w->conn)
+			fail("cannot connect");
+		w->first = w->acked = w->sent;
+		w->history[0] = 0; /* what an earlier cycle left counts as old */
+		send_next(w, i);
+	}
+}
+
+/* Until the time is over, with a rewrite on the way if asked for. */
+static void run_load(const struct proc *p, int64_t ms, int64_t rewrite_after_ms)
+{
+	struct pollfd fds[CLIENTS];
+	int64_t start = now_ms();
+	struct resp_client *control = resp_connect(p->port);
+	for (int64_t left; (left = start + ms - now_ms()) > 0;) {
+		if (rewrite_after_ms >= 0 && now_ms() - start >= rewrite_after_ms) {
+			resp_send(control, "BGREWRITEAOF");
+			rewrite_after_ms = -1;
+		}
+		for (int i = 0; i < CLIENTS; i++)
+			fds[i] = (struct pollfd){ .fd = writers[i].conn->fd, .events = POLLIN };
+		if (poll(fds, CLIENTS, (int)left) <= 0)
+			continue;
+		for (int i = 0; i < CLIENTS; i++) {
+			if (fds[i].revents)
+				receive(&writers[i], i);
+		}
+	}
+	resp_close(control);
+}
+
+/* ------------------------------------------------------------------ files */
+
+static void empty_dir(const char *path)
+{
+	DIR *d = opendir(path);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(d), e->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	char buf[65536];
+	ssize_t n = 0;
+	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	while (in >= 0 && (n = read(in, buf, sizeof buf)) > 0) {
+		if (write(out, buf, (size_t)n) != n)
+			fail("cannot copy");
+	}
+	if (out < 0 || n < 0)
+		fail("cannot copy");
+	close(out); /* never synced: it is empty */
+	if (in >= 0)
+		close(in);
+}
+
+/* What a power cut leaves. */
+static void restore(void)
+{
+	char path[512], from[512], name[256], line[300];
+	unsigned id;
+	snprintf(path, sizeof path, "%s/names", shadow);
+	FILE *f = fopen(path, "r");
+	empty_dir(files);
+	while (f && fgets(line, sizeof line, f)) {
+		if (sscanf(line, "%u %255s", &id, name) != 2)
+			fail("the shadow is damaged");
+		snprintf(from, sizeof from, "%s/file-%u", shadow, id);
+		snprintf(path, sizeof path, "%s/%s", files, name);
+		copy_file(from, path);
+	}
+	if (f)
+		fclose(f);
+	empty_dir(shadow);
+}
+
+/* ------------------------------------------------------------------ a cycle */
+
+static void start(struct proc *p, const char *fsync_policy, const char *lib)
+{
+	char config[256];
+	snprintf(config, sizeof config, "appendonly yes\nappendfsync %s\nsave \"\"\nauto-aof-rewrite-percentage 0\n", fsync_policy);
+	const struct proc_spec spec = { .config = config, .dir = dir, .loops = 4 };
+	if (lib) {
+		setenv("FORGET_DIR", files, 1);
+		setenv("FORGET_SHADOW", shadow, 1);
+		setenv("LD_PRELOAD", lib, 1);
+	}
+	int r = proc_start(p, &spec);
+	unsetenv("LD_PRELOAD");
+	if (r)
+		fail("the server does not start");
+	p->keep_dir = true;
+}
+
+static long value(struct resp_client *c, char key, int i)
+{
+	char line[32];
+	snprintf(line, sizeof line, "GET %c%d", key, i);
+	struct resp_value *v = resp_ask(c, line);
+	if (!v || v->type == '-')
+		fail("a key cannot be read");
+	long n = v->null ? 0 : strtol(v->text, NULL, 10);
+	resp_value_free(v);
+	return n;
+}
+
+static void verify(const struct proc *p, bool everysec, int64_t killed_ms)
+{
+	struct resp_client *c = resp_connect(p->port);
+	for (int i = 0; i < CLIENTS; i++) {
+		struct writer *w = &writers[i];
+		long a = value(c, 'a', i), b = value(c, 'b', i), must = w->acked;
+		while (everysec && must > w->first && (must - w->first >= HISTORY || killed_ms - w->history[must - w->first] < GRACE_MS))
+			must--;
+		if (a != b)
+			fail("a transaction is torn");
+		if (a < must || a > w->sent) {
+			fprintf(stderr, "client %d: %ld acknowledged (%ld long enough ago), %ld found, %ld sent\n", i, w->acked, must, a,
+			        w->sent);
+			fail("an acknowledged write is lost");
+		}
+		w->sent = a; /* the next cycle goes on from what there is */
+	}
+	resp_close(c);
+}
+
+static void cycle(struct proc *p, struct rng *rng, bool everysec, const char *lib)
+{
+	const char *policy = everysec ? "everysec" : "always";
+	int64_t ms = everysec ? 1200 + (int64_t)rng_below(rng, 800) : 5 + (int64_t)rng_below(rng, 120);
+	connect_all(p->port);
+	run_load(p, ms, rng_below(rng, 2) ? (int64_t)rng_below(rng, (uint64_t)ms) : -1);
+	int64_t killed_ms = now_ms();
+	proc_kill(p);
+	for (int i = 0; i < CLIENTS; i++)
+		resp_close(writers[i].conn);
+	if (lib)
+		restore();
+	start(p, policy, lib);
+	verify(p, everysec, killed_ms);
+}
+
+static void make_dirs(void)
+{
+	snprintf(dir, sizeof dir, "/tmp/shoal-faults-XXXXXX");
+	if (!mkdtemp(dir))
+		fail("no directory");
+	snprintf(shadow, sizeof shadow, "%s-shadow", dir);
+	snprintf(files, sizeof files, "%s/appendonlydir", dir);
+	if (mkdir(shadow, 0755) || mkdir(files, 0755))
+		fail("no directory");
+}
+
+static void remove_dirs(void)
+{
+	empty_dir(files);
+	rmdir(files);
+	empty_dir(dir);
+	rmdir(dir);
+	empty_dir(shadow);
+	rmdir(shadow);
+}
+
+int main(int argc, char **argv)
+{
+	bool kill_only = argc == 3 && !strcmp(argv[1], "kill"), everysec = argc == 4 && !strcmp(argv[1], "everysec");
+	bool power = everysec || (argc == 4 && !strcmp(argv[1], "power"));
+	if (!kill_only && !power) {
+		fprintf(stderr, "usage: shoal-faults kill CYCLES | power CYCLES LIB | everysec CYCLES LIB\n");
+		return 2;
+	}
+	struct rng rng;
+	struct proc p;
+	const char *lib = power ? argv[3] : NULL;
+	long cycles = strtol(argv[2], NULL, 10);
+	char absolute[4096];
+	if (lib && !realpath(lib, absolute))
+		fail("no such library");
+	rng_init(&rng, argv[1]);
+	make_dirs();
+	for (int i = 0; i < CLIENTS; i++)
+		writers[i].history = calloc(HISTORY, sizeof *writers[i].history);
+	start(&p, everysec ? "everysec" : "always", lib ? absolute : NULL);
+	for (long i = 0; i < cycles; i++)
+		cycle(&p, &rng, everysec, lib ? absolute : NULL);
+	proc_kill(&p);
+	remove_dirs();
+	printf("faults, %s: %ld passed, 0 failed\n", argv[1], cycles);
+	return 0;
+}
