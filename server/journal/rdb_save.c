@@ -13,7 +13,7 @@
 #include "server/journal/io.h"
 #include "server/journal/rdb.h"
 #include "server/journal/rdb_functions.h"
-#include "server/journal/rdb_scan.h"
+#include "server/journal/rdb_put.h"
 #include "server/journal/rdb_value.h"
 #include "server/journal/snapshot.h"
 #include "server/server.h"
@@ -42,26 +42,17 @@ struct save {
 
 /* ------------------------------------------------------------------ on the loops */
 
-static void put_bytes(struct snapshot_buf *b, const void *bytes, size_t len)
-{
-	char *to = snapshot_buf_room(b, len);
-	if (!to)
-		return;
-	memcpy(to, bytes, len);
-	b->len += len;
-}
-
 static void put_op_len(struct snapshot_buf *b, unsigned opcode, uint64_t len)
 {
 	uint8_t head[10] = { (uint8_t)opcode };
-	put_bytes(b, head, 1 + rdb_put_len(head + 1, len));
+	rdb_put_raw(b, head, 1 + rdb_put_len(head + 1, len));
 }
 
 static void put_access(const struct save *s, struct snapshot_buf *b, const struct entry *e)
 {
 	if (s->policy & CONFIG_POLICY_LFU) {
 		uint8_t freq[2] = { RDB_OP_FREQ, (uint8_t)entry_freq(&s->op, e) };
-		put_bytes(b, freq, sizeof freq);
+		rdb_put_raw(b, freq, sizeof freq);
 	} else if (s->policy & CONFIG_POLICY_LRU) {
 		put_op_len(b, RDB_OP_IDLE, (uint64_t)(entry_idle_ms(&s->op, e) / 1000));
 	}
@@ -77,7 +68,7 @@ static void put_entry(void *ctx, struct snapshot_buf *b, unsigned db, const stru
 		uint8_t when[9] = { RDB_OP_EXPIRE_MS };
 		uint64_t ms = htole64((uint64_t)entry_expiry(e));
 		memcpy(when + 1, &ms, sizeof ms);
-		put_bytes(b, when, sizeof when);
+		rdb_put_raw(b, when, sizeof when);
 	}
 	put_access(s, b, e);
 	rdb_value_put(b, e);
@@ -186,11 +177,9 @@ static int chunk(void *ctx, const char *bytes, size_t len)
 static int large(void *ctx, unsigned db, const struct entry *e)
 {
 	struct save *s = ctx;
-	struct snapshot_buf b = { .db = SNAPSHOT_NO_DB };
+	struct snapshot_buf b = { .db = SNAPSHOT_NO_DB, .direct = &s->out };
 	put_entry(s, &b, db, e);
-	int err = b.failed ? -ENOMEM : rdb_copy_records(&s->out, b.p, b.len);
-	snapshot_buf_clear(&b);
-	return err;
+	return b.failed ? -ENOMEM : s->out.err;
 }
 
 static int end(void *ctx)

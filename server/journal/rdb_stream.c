@@ -6,76 +6,55 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/journal/rdb_put.h"
 #include "store/types/stream.h"
 
 /* ------------------------------------------------------------------ writing */
-
-static void put_raw(struct snapshot_buf *b, const void *bytes, size_t len)
-{
-	char *to = snapshot_buf_room(b, len);
-	if (!to)
-		return;
-	memcpy(to, bytes, len);
-	b->len += len;
-}
-
-static void put_len(struct snapshot_buf *b, uint64_t len)
-{
-	char *to = snapshot_buf_room(b, 9);
-	if (to)
-		b->len += rdb_put_len((uint8_t *)to, len);
-}
-
-static void put_plain(struct snapshot_buf *b, const void *bytes, size_t len)
-{
-	put_len(b, len);
-	put_raw(b, bytes, len);
-}
 
 static void put_id(struct snapshot_buf *b, struct stream_id id)
 {
 	uint8_t raw[16];
 	idmap_id_encode(id, raw);
-	put_raw(b, raw, sizeof raw);
+	rdb_put_raw(b, raw, sizeof raw);
 }
 
 static void put_id_lens(struct snapshot_buf *b, struct stream_id id)
 {
-	put_len(b, id.ms);
-	put_len(b, id.seq);
+	rdb_put_length(b, id.ms);
+	rdb_put_length(b, id.seq);
 }
 
 static void put_ms(struct snapshot_buf *b, int64_t ms)
 {
 	uint64_t v = htole64((uint64_t)ms);
-	put_raw(b, &v, sizeof v);
+	rdb_put_raw(b, &v, sizeof v);
 }
 
 static void put_pel(struct snapshot_buf *b, const struct idmap *pel, bool with_times)
 {
 	struct stream_pel_iter it;
 	struct stream_id id;
-	put_len(b, stream_pel_count(pel));
+	rdb_put_length(b, stream_pel_count(pel));
 	stream_pel_iter_init(&it, pel, STREAM_ID_MIN);
 	for (const struct stream_nack *n; !b->failed && (n = stream_pel_iter_next(&it, &id));) {
 		put_id(b, id);
 		if (!with_times)
 			continue;
 		put_ms(b, n->delivered_ms);
-		put_len(b, n->deliveries);
+		rdb_put_length(b, n->deliveries);
 	}
 }
 
 static void put_group(struct snapshot_buf *b, const struct stream_group *g)
 {
-	put_plain(b, g->name, g->name_len);
+	rdb_put_plain(b, g->name, g->name_len);
 	put_id_lens(b, g->last_id);
-	put_len(b, (uint64_t)g->entries_read); /* -1 is written as it is */
+	rdb_put_length(b, (uint64_t)g->entries_read); /* -1 is written as it is */
 	put_pel(b, g->pel, true);
-	put_len(b, g->consumer_count);
+	rdb_put_length(b, g->consumer_count);
 	for (uint32_t i = 0; i < g->consumer_count && !b->failed; i++) {
 		const struct stream_consumer *c = g->consumers[i];
-		put_plain(b, c->name, c->name_len);
+		rdb_put_plain(b, c->name, c->name_len);
 		put_ms(b, c->seen_ms);
 		put_pel(b, c->pel, false);
 	}
@@ -87,20 +66,20 @@ void rdb_stream_put(struct snapshot_buf *b, const struct stream *s)
 	struct stream_id master;
 	const uint8_t *bytes;
 	size_t len;
-	put_len(b, stream_node_count(s));
+	rdb_put_length(b, stream_node_count(s));
 	stream_node_iter_init(&it, s);
 	while (!b->failed && stream_node_iter_next(&it, &master, &bytes, &len)) {
 		uint8_t raw[16];
 		idmap_id_encode(master, raw);
-		put_plain(b, raw, sizeof raw);
-		put_plain(b, bytes, len);
+		rdb_put_plain(b, raw, sizeof raw);
+		rdb_put_plain(b, bytes, len);
 	}
-	put_len(b, s->length);
+	rdb_put_length(b, s->length);
 	put_id_lens(b, s->last_id);
 	put_id_lens(b, s->first_id);
 	put_id_lens(b, s->max_deleted_id);
-	put_len(b, s->entries_added);
-	put_len(b, s->group_count);
+	rdb_put_length(b, s->entries_added);
+	rdb_put_length(b, s->group_count);
 	for (uint32_t i = 0; i < s->group_count && !b->failed; i++)
 		put_group(b, s->groups[i]);
 }

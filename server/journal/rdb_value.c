@@ -1,38 +1,11 @@
 /* rdb_value: see rdb_value.h. */
 #include "server/journal/rdb_value.h"
 
-#include <string.h>
-
+#include "server/journal/rdb_put.h"
 #include "server/journal/rdb_stream.h"
 #include "store/number.h"
 
 /* ------------------------------------------------------------------ parts */
-
-static void put_bytes(struct snapshot_buf *b, const void *bytes, size_t len)
-{
-	char *to = snapshot_buf_room(b, len);
-	if (!to)
-		return;
-	memcpy(to, bytes, len);
-	b->len += len;
-}
-
-static void put_len(struct snapshot_buf *b, uint64_t len)
-{
-	char *to = snapshot_buf_room(b, 9);
-	if (to)
-		b->len += rdb_put_len((uint8_t *)to, len);
-}
-
-static void put_plain(struct snapshot_buf *b, const void *bytes, size_t len)
-{
-	char *to = snapshot_buf_room(b, len + 9);
-	if (!to)
-		return;
-	size_t n = rdb_put_len((uint8_t *)to, len);
-	memcpy(to + n, bytes, len);
-	b->len += n + len;
-}
 
 static bool put_small_int(struct snapshot_buf *b, int64_t v)
 {
@@ -42,7 +15,7 @@ static bool put_small_int(struct snapshot_buf *b, int64_t v)
 	uint8_t out[5] = { (uint8_t)(0xc0 | power) };
 	for (unsigned i = 0; i < 1u << power; i++)
 		out[1 + i] = (uint8_t)((uint64_t)v >> 8 * i);
-	put_bytes(b, out, 1 + ((size_t)1 << power));
+	rdb_put_raw(b, out, 1 + ((size_t)1 << power));
 	return true;
 }
 
@@ -50,7 +23,7 @@ static void put_string(struct snapshot_buf *b, const char *bytes, size_t len)
 {
 	int64_t v;
 	if (len > 11 || !number_parse(bytes, len, &v) || !put_small_int(b, v))
-		put_plain(b, bytes, len);
+		rdb_put_plain(b, bytes, len);
 }
 
 static void put_item(struct snapshot_buf *b, const struct value_item *item)
@@ -66,7 +39,7 @@ static void put_item(struct snapshot_buf *b, const struct value_item *item)
 static void put_type(struct snapshot_buf *b, unsigned type, const struct entry *e)
 {
 	uint8_t byte = (uint8_t)type;
-	put_bytes(b, &byte, 1);
+	rdb_put_raw(b, &byte, 1);
 	put_string(b, entry_key(e), entry_key_len(e));
 }
 
@@ -84,8 +57,8 @@ static void put_string_value(struct snapshot_buf *b, const struct entry *e)
 static int put_node(void *ctx, bool plain, const uint8_t *bytes, size_t len)
 {
 	struct snapshot_buf *b = ctx;
-	put_len(b, plain ? RDB_NODE_PLAIN : RDB_NODE_PACKED);
-	put_plain(b, bytes, len);
+	rdb_put_length(b, plain ? RDB_NODE_PLAIN : RDB_NODE_PACKED);
+	rdb_put_plain(b, bytes, len);
 	return b->failed;
 }
 
@@ -94,10 +67,10 @@ static void put_list(struct snapshot_buf *b, const struct entry *e)
 	const struct value v = value_of(e);
 	put_type(b, RDB_LIST_QUICKLIST_2, e);
 	if (v.encoding == ENC_LISTPACK) {
-		put_len(b, 1);
+		rdb_put_length(b, 1);
 		put_node(b, false, v.ptr, listpack_bytes(v.ptr));
 	} else {
-		put_len(b, quicklist_nodes(v.ptr));
+		rdb_put_length(b, quicklist_nodes(v.ptr));
 		quicklist_visit_nodes(v.ptr, put_node, b);
 	}
 }
@@ -115,16 +88,10 @@ static void put_intset(struct snapshot_buf *b, const struct value *v)
 	uint32_t head[2] = { 2, (uint32_t)set_len(v) };
 	for (set_begin(&it, v); set_next(&it, &item);)
 		head[0] = int_width(item.num) > head[0] ? int_width(item.num) : head[0];
-	size_t len = sizeof head + (size_t)head[0] * head[1];
-	put_len(b, len);
-	char *to = snapshot_buf_room(b, len);
-	if (!to)
-		return;
-	b->len += len;
-	memcpy(to, head, sizeof head);
-	to += sizeof head;
-	for (set_begin(&it, v); set_next(&it, &item); to += head[0])
-		memcpy(to, &item.num, head[0]); /* the machine is little-endian: table.h */
+	rdb_put_length(b, sizeof head + (size_t)head[0] * head[1]);
+	rdb_put_raw(b, head, sizeof head);
+	for (set_begin(&it, v); set_next(&it, &item) && !b->failed;)
+		rdb_put_raw(b, &item.num, head[0]); /* the machine is little-endian: table.h */
 }
 
 static void put_set(struct snapshot_buf *b, const struct entry *e)
@@ -138,7 +105,7 @@ static void put_set(struct snapshot_buf *b, const struct entry *e)
 		return;
 	}
 	put_type(b, RDB_SET, e);
-	put_len(b, set_len(&v));
+	rdb_put_length(b, set_len(&v));
 	for (set_begin(&it, &v); set_next(&it, &item) && !b->failed;)
 		put_item(b, &item);
 }
@@ -150,11 +117,11 @@ static void put_hash(struct snapshot_buf *b, const struct entry *e)
 	struct value_item field, val;
 	if (v.encoding == ENC_LISTPACK) {
 		put_type(b, RDB_HASH_LISTPACK, e);
-		put_plain(b, v.ptr, listpack_bytes(v.ptr));
+		rdb_put_plain(b, v.ptr, listpack_bytes(v.ptr));
 		return;
 	}
 	put_type(b, RDB_HASH, e);
-	put_len(b, hash_len(&v));
+	rdb_put_length(b, hash_len(&v));
 	for (hash_begin(&it, &v); hash_next(&it, &field, &val) && !b->failed;) {
 		put_item(b, &field);
 		put_item(b, &val);
@@ -169,15 +136,15 @@ static void put_zset(struct snapshot_buf *b, const struct entry *e)
 	struct zset_item item;
 	if (v.encoding == ENC_LISTPACK) {
 		put_type(b, RDB_ZSET_LISTPACK, e);
-		put_plain(b, v.ptr, listpack_bytes(v.ptr));
+		rdb_put_plain(b, v.ptr, listpack_bytes(v.ptr));
 		return;
 	}
 	put_type(b, RDB_ZSET_2, e);
 	size_t n = zset_count(&v);
-	put_len(b, n);
+	rdb_put_length(b, n);
 	for (zset_iter_init(&it, &v, n - 1, true); zset_iter_next(&it, &item) && !b->failed;) {
 		put_string(b, item.ptr, item.len);
-		put_bytes(b, &item.score, 8);
+		rdb_put_raw(b, &item.score, 8);
 	}
 }
 

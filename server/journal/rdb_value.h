@@ -1,6 +1,6 @@
 /*
- * rdb_value: what the RDB files of this server use of store/dump.h: one entry as a record, and a record's value as an
- * entry. Threads: the holder of the shard's lock.
+ * rdb_value: one entry as a record of an RDB file, and a record's value as an entry. Threads: the holder of the shard's
+ * lock, or the reader of a frozen value.
  */
 #ifndef SERVER_JOURNAL_RDB_VALUE_H
 #define SERVER_JOURNAL_RDB_VALUE_H

@@ -32,6 +32,7 @@ struct snapshot_buf {
 	size_t len, cap;
 	uint32_t db; /* of the last entry; SNAPSHOT_NO_DB at the beginning of a chunk: the format says SELECT and notes it */
 	bool failed; /* out of memory: the snapshot fails */
+	struct rdb_copy *direct; /* of the format: see rdb_put.h */
 };
 /* Room for n more bytes behind p + len, or NULL (then failed is set). */
 char *snapshot_buf_room(struct snapshot_buf *b, size_t n);
