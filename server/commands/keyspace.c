@@ -139,7 +139,7 @@ static void flush(struct call *c, int db)
 	c->dirty += n < UINT32_MAX - c->dirty ? (uint32_t)n : UINT32_MAX - c->dirty;
 	/* Also from an empty database: whoever follows may hold keys that expired here. */
 	call_journal(c, c->argc, c->argv);
-	if (db < 0)
+	if (db < 0 && !c->replaying)
 		persist_flushed();
 	reply_ok(c->reply);
 }
