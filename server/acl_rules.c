@@ -26,7 +26,7 @@ struct command *acl_command(const char *name, size_t len)
 {
 	for (unsigned id = 0; id < command_count(); id++) {
 		struct command *cmd = command_by_id(id);
-		if (is(name, len, cmd->full_name))
+		if (len && (*name | 32) == *cmd->full_name && is(name, len, cmd->full_name))
 			return cmd;
 	}
 	return NULL;
@@ -228,7 +228,8 @@ static enum acl_error selector_rule(struct acl_selector *s, const char *rule, si
 	return ACL_FINE;
 }
 
-/* "(...)": rules of a selector of its own, between blanks. */
+/* "(...)": rules of a selector of its own, between blanks. A word that ends like a selector would end this one when its
+ * description is read again. */
 static enum acl_error add_selector(struct acl_user *u, const char *rule, size_t len)
 {
 	struct acl_selector *s = acl_selector_new();
@@ -242,7 +243,7 @@ static enum acl_error add_selector(struct acl_user *u, const char *rule, size_t 
 			p++;
 		if (p == word)
 			break;
-		e = selector_rule(s, word, (size_t)(p - word));
+		e = p[-1] == ')' ? ACL_SYNTAX : selector_rule(s, word, (size_t)(p - word));
 	}
 	if (e)
 		acl_selector_free(s);
