@@ -150,6 +150,7 @@ $(B)/forget.so: tests/faults/forget.c
 faults: $(B)/shoal-server $(B)/shoal-faults $(B)/forget.so ## kill -9 and power cuts under load: CYCLES, POWER, EVERYSEC of each
 	$(Q)export SHOAL_SERVER=$(B)/shoal-server; status=0; $(B)/shoal-faults kill $(CYCLES) || status=1; \
 		$(B)/shoal-faults power $(POWER) $(B)/forget.so || status=1; \
+		$(B)/shoal-faults slow 1 $(B)/forget.so || status=1; \
 		$(B)/shoal-faults everysec $(EVERYSEC) $(B)/forget.so || status=1; exit $$status
 
 lint: ## house rules

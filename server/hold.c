@@ -11,6 +11,7 @@
 #include "server/worker.h"
 
 static atomic_bool on;
+static _Atomic uint64_t parked;
 
 void hold_set(bool v)
 {
@@ -34,6 +35,11 @@ void hold_wake(void)
 void hold_want_wake(struct worker *w)
 {
 	atomic_store(&w->hold.waiting, true);
+}
+
+uint64_t hold_parked(void)
+{
+	return atomic_load_explicit(&parked, memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------ a queue of waiting connections */
@@ -181,5 +187,6 @@ bool hold_park(struct worker *w, struct client *c)
 		return false;
 	}
 	c->flags |= CLIENT_PARKED;
+	atomic_fetch_add_explicit(&parked, 1, memory_order_relaxed);
 	return true;
 }

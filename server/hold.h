@@ -31,6 +31,8 @@ void hold_free(struct worker *w);
 void hold_wake(void);
 /* The journal is full: the client's next command waits for room. false: there is room by now, or no memory. */
 bool hold_park(struct worker *w, struct client *c);
+/* How often clients were parked. [any] */
+uint64_t hold_parked(void);
 /* This loop wants to be woken at the next step of the log, for reasons of its own (WAITAOF). */
 void hold_want_wake(struct worker *w);
 

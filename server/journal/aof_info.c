@@ -6,6 +6,7 @@
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
+#include "server/hold.h"
 #include "server/info_text.h"
 #include "server/journal/aof_log.h"
 #include "server/journal/aof_service.h"
@@ -61,4 +62,5 @@ void aof_info_sizes(struct info_text *t)
 	info_num(t, "aof_buffer_length", (int64_t)s.buffered);
 	info_num(t, "aof_pending_bio_fsync", s.buffered != 0);
 	info_num(t, "aof_delayed_fsync", 0);
+	info_num(t, "journal_parked", (int64_t)hold_parked());
 }

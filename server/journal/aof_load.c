@@ -133,6 +133,13 @@ static int scan_file(struct file_load *f, struct aof_scan *s)
 	return r;
 }
 
+static bool preamble_progress(void *ctx, uint64_t bytes, uint64_t keys)
+{
+	struct aof_load *l = ctx;
+	(void)keys;
+	return l->progress(l->bytes + bytes, l->total);
+}
+
 /* A base may be an RDB file, alone or with commands behind it. Where the commands begin. */
 static int load_preamble(struct file_load *f, uint64_t *offset)
 {
@@ -147,12 +154,14 @@ static int load_preamble(struct file_load *f, uint64_t *offset)
 	struct rdb_load r;
 	rdb_load_init(&r, l->cfg, l->call->op.store);
 	r.keep_expired = true;
+	r.progress = l->progress ? preamble_progress : NULL;
+	r.ctx = l;
 	if (!l->call->alone)
 		exec_out(worker_current->index); /* its builders take locks of their own */
 	int err = rdb_load_fd(&r, f->fd, f->path, 0);
 	if (!l->call->alone)
 		exec_in(worker_current->index);
-	if (err)
+	if (err && err != -ECANCELED)
 		log_warning("Error reading the RDB preamble of %s: %s at offset %llu", f->name, r.error,
 		            (unsigned long long)r.at);
 	*offset = r.bytes;

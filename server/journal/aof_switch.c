@@ -107,9 +107,9 @@ void aof_log_rewrite_end(int err)
 void aof_switch_at_marker(void)
 {
 	struct aof_log *l = &aof_log;
-	/* A log that was attached in this very moment begins with the increment that the base belongs to. */
-	bool fresh = l->size == 0 && l->detached;
-	int err = fresh ? 0 : aof_switch_open_next(!l->detached);
+	/* An increment that is still empty will do: it begins where the base ends. So rewrites that fail pile up no files. */
+	bool empty = l->size == 0;
+	int err = empty ? 0 : aof_switch_open_next(!l->detached);
 	if (err)
 		log_warning("Cannot begin a new increment of the append-only log: %s. The rewrite will be dropped.",
 		            strerror(-err));

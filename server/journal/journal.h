@@ -29,7 +29,7 @@ struct journal;
 struct journal_record {
 	uint64_t sequence; /* from 1, without gaps */
 	unsigned db;
-	unsigned commands; /* more than one: to be applied as one unit */
+	unsigned commands; /* more than one: to be applied as one unit; 0: a marker of the log without payload, to be skipped */
 	const char *payload; /* RESP arrays, one after the other */
 	size_t len;
 };

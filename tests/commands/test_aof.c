@@ -292,6 +292,25 @@ START_TEST(exchange)
 }
 END_TEST
 
+/* Names with blanks and quotes stand in quotes in the manifest. */
+START_TEST(strange_names)
+{
+	static const char config[] = BASIC "appendfilename \"my \\\"log\\\".aof\"\nappenddirname \"the dir\"\n";
+	struct proc p;
+	struct resp_client *o = start_in(&p, NULL, config, false);
+	expect(o, "SET a 1", "+OK\r\n");
+	rewrite(o);
+	expect(o, "SET b 2", "+OK\r\n");
+	stop(&p, o, true);
+	o = start_in(&p, p.dir, config, true);
+	expect(o, "MGET a b", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+	stop(&p, o, true);
+	o = start_in(&p, p.dir, config, false);
+	expect(o, "MGET a b", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+	stop(&p, o, false);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ files */
 
 /* The path of the one file in appendonlydir whose name holds the text. */
@@ -550,5 +569,5 @@ START_TEST(rewrite_fails)
 }
 END_TEST
 
-COMMAND_TESTS("aof", restart, base_of_commands, kill_loses_nothing_acknowledged, exchange, torn_tail, flipped_bit,
+COMMAND_TESTS("aof", restart, base_of_commands, kill_loses_nothing_acknowledged, exchange, strange_names, torn_tail, flipped_bit,
               old_single_file, empty_log_beside_a_dump, switching, rewrites_by_itself, write_fails, sync_fails, rewrite_fails)

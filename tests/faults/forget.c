@@ -6,6 +6,8 @@
  * name). Whoever kills the process makes the directory anew from these: what was written, made, renamed or removed and not
  * synced never happened.
  *
+ * FORGET_SLOW_MS lets each fdatasync take so long: a slow disk.
+ *
  * A file keeps its id for life; inode numbers are used again, ids are not.
  */
 #include <dirent.h>
@@ -193,7 +195,10 @@ int fsync(int fd)
 
 int fdatasync(int fd)
 {
+	const char *slow = getenv("FORGET_SLOW_MS");
 	pthread_once(&once, begin);
+	if (slow)
+		usleep((useconds_t)strtoul(slow, NULL, 10) * 1000);
 	synced(fd);
 	return real_datasync(fd);
 }

@@ -3,6 +3,7 @@
  *
  *     shoal-faults kill CYCLES        kill -9 with appendfsync always: nothing acknowledged is lost, no transaction is torn
  *     shoal-faults power CYCLES LIB   the same, and what was not synced is gone (LIB: the preloaded library, forget.c)
+ *     shoal-faults slow ROUNDS LIB    a disk that takes seconds: writers wait for room in the journal, and all are answered
  *     shoal-faults everysec CYCLES LIB  appendfsync everysec: nothing acknowledged more than a second before is lost
  *
  * 64 clients write transactions of two keys, each the next as soon as the last is acknowledged; in half of the cycles a
@@ -234,6 +235,74 @@ static void cycle(struct proc *p, struct rng *rng, bool everysec, const char *li
 	verify(p, everysec, killed_ms);
 }
 
+/* ------------------------------------------------------------------ a slow disk */
+
+#define SLOW_CLIENTS 4
+#define SLOW_COMMANDS 600000 /* of each client: together more than the journal takes */
+#define SLOW_MS "2500"
+
+/* Each client sends all it has without waiting, and must get every answer, in order. */
+static void flood(const struct proc *p, int round)
+{
+	static const char command[] = "*2\r\n$4\r\nINCR\r\n$2\r\nn0\r\n";
+	struct { struct resp_client *c; long sent, got; size_t part; } v[SLOW_CLIENTS] = { { 0 } };
+	struct pollfd fds[SLOW_CLIENTS];
+	size_t one = sizeof command - 1, batch = 1000 * one;
+	char *bytes = malloc(batch * SLOW_CLIENTS), *in = malloc(65536);
+	int open_clients = SLOW_CLIENTS;
+	for (int i = 0; i < SLOW_CLIENTS; i++) {
+		v[i].c = resp_connect(p->port);
+		for (size_t k = 0; k < 1000; k++) {
+			memcpy(bytes + (size_t)i * batch + k * one, command, one);
+			bytes[(size_t)i * batch + k * one + one - 3] = (char)('0' + i);
+		}
+	}
+	while (open_clients) {
+		for (int i = 0; i < SLOW_CLIENTS; i++)
+			fds[i] = (struct pollfd){ v[i].got < SLOW_COMMANDS ? v[i].c->fd : -1,
+				                  (short)(POLLIN | (v[i].sent < SLOW_COMMANDS ? POLLOUT : 0)), 0 };
+		if (poll(fds, SLOW_CLIENTS, 20000) <= 0)
+			fail("no answers");
+		for (int i = 0; i < SLOW_CLIENTS; i++) {
+			ssize_t n;
+			if (fds[i].revents & POLLOUT) {
+				n = send(v[i].c->fd, bytes + (size_t)i * batch + v[i].part, batch - v[i].part, MSG_DONTWAIT | MSG_NOSIGNAL);
+				v[i].part += n > 0 ? (size_t)n : 0;
+				v[i].sent += v[i].part == batch ? 1000 : 0;
+				v[i].part %= batch;
+			}
+			if (fds[i].revents & ~POLLOUT) {
+				n = recv(v[i].c->fd, in, 65536, MSG_DONTWAIT);
+				if (n <= 0)
+					fail("a connection was closed under load");
+				for (ssize_t k = 0; k < n; k++)
+					v[i].got += in[k] == '\n';
+				open_clients -= v[i].got == SLOW_COMMANDS;
+			}
+		}
+	}
+	for (int i = 0; i < SLOW_CLIENTS; i++) {
+		if (value(v[i].c, 'n', i) != (long)SLOW_COMMANDS * (round + 1))
+			fail("a write is missing");
+		resp_close(v[i].c);
+	}
+	free(bytes);
+	free(in);
+}
+
+static void slow_disk(struct proc *p, long rounds)
+{
+	for (int i = 0; i < rounds; i++) {
+		flood(p, i);
+		struct resp_client *c = resp_connect(p->port);
+		struct resp_value *info = resp_ask(c, "INFO persistence");
+		if (!strstr(info->text, "journal_parked:") || strstr(info->text, "journal_parked:0\r"))
+			fail("nobody had to wait: the disk was not slow enough to prove anything");
+		resp_value_free(info);
+		resp_close(c);
+	}
+}
+
 static void make_dirs(void)
 {
 	snprintf(dir, sizeof dir, "/tmp/shoal-faults-XXXXXX");
@@ -258,9 +327,10 @@ static void remove_dirs(void)
 int main(int argc, char **argv)
 {
 	bool kill_only = argc == 3 && !strcmp(argv[1], "kill"), everysec = argc == 4 && !strcmp(argv[1], "everysec");
-	bool power = everysec || (argc == 4 && !strcmp(argv[1], "power"));
+	bool slow = argc == 4 && !strcmp(argv[1], "slow");
+	bool power = everysec || slow || (argc == 4 && !strcmp(argv[1], "power"));
 	if (!kill_only && !power) {
-		fprintf(stderr, "usage: shoal-faults kill CYCLES | power CYCLES LIB | everysec CYCLES LIB\n");
+		fprintf(stderr, "usage: shoal-faults kill CYCLES | power|everysec|slow CYCLES LIB\n");
 		return 2;
 	}
 	struct rng rng;
@@ -274,8 +344,12 @@ int main(int argc, char **argv)
 	make_dirs();
 	for (int i = 0; i < CLIENTS; i++)
 		writers[i].history = calloc(HISTORY, sizeof *writers[i].history);
-	start(&p, everysec ? "everysec" : "always", lib ? absolute : NULL);
-	for (long i = 0; i < cycles; i++)
+	if (slow)
+		setenv("FORGET_SLOW_MS", SLOW_MS, 1);
+	start(&p, everysec || slow ? "everysec" : "always", lib ? absolute : NULL);
+	if (slow)
+		slow_disk(&p, cycles);
+	for (long i = 0; i < cycles && !slow; i++)
 		cycle(&p, &rng, everysec, lib ? absolute : NULL);
 	proc_kill(&p);
 	remove_dirs();
