@@ -279,8 +279,10 @@ void acl_selector_keys(const struct acl_selector *s, struct config_text *out)
 	if (s->flags & ACL_ALL_KEYS)
 		config_text_addf(out, "~*");
 	for (unsigned i = 0; i < s->n_keys; i++) {
+		/* "~*" would be allkeys, after which no pattern may follow. */
+		bool all = s->keys[i].access == (ACL_MAY_READ | ACL_MAY_WRITE) && !strcmp(s->keys[i].pattern, "*");
 		next_word(out, start);
-		config_text_addf(out, "%s%s", sign[s->keys[i].access], s->keys[i].pattern);
+		config_text_addf(out, "%s%s", all ? "%RW~" : sign[s->keys[i].access], s->keys[i].pattern);
 	}
 }
 

@@ -50,6 +50,7 @@ START_TEST(test_shown)
 	shows("~a ~b ~a", NONE "~a ~b resetchannels -@all");
 	shows("%R~a %W~a", NONE "~a resetchannels -@all");
 	shows("%R~a %w~b %wr~c", NONE "%R~a %W~b ~c resetchannels -@all");
+	shows("%RW~* ~a", NONE "%RW~* ~a resetchannels -@all"); /* Valkey says ~*, and then refuses to read that */
 	shows("~a allkeys", NONE "~* resetchannels -@all");
 	shows("~* resetkeys ~a", NONE "~a resetchannels -@all");
 	shows("&a &b &a", NONE "resetchannels &a &b -@all");
