@@ -37,6 +37,8 @@ struct command *const command_groups[] = {
 	stream_group_commands,
 	stream_pending_commands,
 	stream_info_commands,
+	bitmap_commands,
+	bitfield_commands,
 	dump_commands,
 	script_commands,
 	memory_commands,
