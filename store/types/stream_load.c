@@ -92,8 +92,8 @@ int stream_load_node(struct stream *s, struct stream_id master, const void *byte
 		return -EINVAL;
 	if (idmap_last(s->nodes, &pos) && stream_id_compare(master, idmap_id(&pos)) <= 0)
 		return -EINVAL;
-	/* until all is there, last_id is that of the last live entry */
-	if (info.live && s->length && stream_id_compare(info.first, s->last_id) <= 0)
+	/* until all is there, last_id is that of the last live entry: a node begins behind those before it */
+	if (s->length && stream_id_compare(master, s->last_id) <= 0)
 		return -EINVAL;
 	uint8_t *lp = listpack_from_bytes(bytes, len);
 	int err = lp ? idmap_insert(s->nodes, master, lp) : -ENOMEM;
@@ -197,7 +197,7 @@ bool stream_check(struct stream *s)
 	while (stream_node_iter_next(&it, &master, &bytes, &len)) {
 		if (!stream_node_valid(master, bytes, len, &info) || len > mem_size(bytes))
 			return false;
-		if (info.live && n && stream_id_compare(info.first, last) <= 0)
+		if (n && stream_id_compare(master, last) <= 0)
 			return false;
 		n += info.live;
 		last = info.live ? info.last : last;
