@@ -34,6 +34,13 @@ static void note_ran(struct worker *w, struct call *c, uint64_t ticks)
 		latency_record(w->index, c->cmd->id, (uint64_t)((double)ticks * ns_per_tick));
 	if (__builtin_expect(ticks >= slow_ticks, 0))
 		note_slow(c, ticks);
+	if (monitored() && !c->waiter)
+		monitor_feed(c);
+}
+
+void account_blocked(struct worker *w, struct call *c)
+{
+	w->ticks = clock_ticks();
 	if (monitored())
 		monitor_feed(c);
 }

@@ -13,6 +13,8 @@ struct worker;
 
 /* Thresholds from the configuration. Before the loops start. */
 void account_init(void);
+/* It waits now; it is accounted when it ends. */
+void account_blocked(struct worker *w, struct call *c);
 /* The call ended (ran), or was refused. */
 void account(struct worker *w, struct call *c, bool ran);
 

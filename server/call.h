@@ -40,6 +40,9 @@ enum notify_class {
 
 struct effects; /* what the journal will get: server/effects.h */
 
+/* Which shards are locked while the call runs: for who else may be served with it. */
+enum call_held { CALL_HOLDS_NONE, CALL_HOLDS_ONE, CALL_HOLDS_SET, CALL_HOLDS_ALL };
+
 struct call {
 	const struct arg *argv;
 	unsigned argc;
@@ -54,8 +57,12 @@ struct call {
 	bool alone;               /* every other loop is parked */
 	bool no_journal;          /* the handler said that its argv must not be journaled */
 	bool replaying;           /* from a journal, AOF or primary: conditions were checked when it was written */
+	bool nested;              /* within EXEC or a script */
+	uint8_t held;             /* enum call_held: shard of held_hash; those of locks; every one */
+	uint64_t held_hash;
+	struct waiter *waiter;    /* the command waited and is being run again: server/block.h */
 	struct effects *effects;
-	struct store_lockset *locks; /* of a command that planned them itself; a script may add to it */
+	struct store_lockset *locks; /* those of CALL_HOLDS_SET; a script may add to it */
 };
 
 /* The key at argv[i], hashed (once for the first key of a command). */

@@ -7,6 +7,7 @@
 
 #include "net/net.h"
 #include "server/acl.h"
+#include "server/block.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -68,6 +69,7 @@ void client_free(struct client *c)
 		return;
 	if (!(c->flags & CLIENT_INTERNAL))
 		atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
+	block_leave(c);
 	txn_discard(c);
 	pubsub_leave(c);
 	monitor_leave(c);
@@ -207,7 +209,7 @@ size_t client_out_memory(const struct client *c)
 size_t client_memory(const struct client *c)
 {
 	size_t n = sizeof *c + client_in_memory(c) + client_out_memory(c);
-	n += txn_memory(c) + pubsub_memory(c) + tracking_memory(c);
+	n += block_memory(c) + txn_memory(c) + pubsub_memory(c) + tracking_memory(c);
 	if (c->extra)
 		n += sizeof *c->extra;
 	return n;

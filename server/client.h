@@ -72,7 +72,7 @@ struct client {
 	struct client_extra *extra;
 	const struct acl_user *user;  /* a reference; NULL: everything is allowed (replay) */
 	struct txn *txn;
-	struct block *block;
+	struct waiter *block;
 	struct pubsub *pubsub;
 	struct tracking *tracking;
 	uint64_t journaled;           /* the sequence of its last write */

@@ -5,6 +5,7 @@
 #include "server/cron.h"
 
 #include "server/aof.h"
+#include "server/block.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -80,6 +81,7 @@ int64_t cron_tick(struct net_loop *loop)
 		return SNAPSHOT_PERIOD_MS;
 	w->upkept_ms = w->mono_ms;
 	bool more = loading ? false : upkeep(w, period_ms);
+	block_serve_late(w);
 	if (snapshot)
 		period_ms = SNAPSHOT_PERIOD_MS;
 	else if (more)
@@ -90,6 +92,7 @@ int64_t cron_tick(struct net_loop *loop)
 	check_clients(w);
 	if (!loading)
 		evict_tick(w);
+	block_serve_late(w);
 	if (w->index == 0) {
 		stats_sample(w->mono_ms);
 		end_pause(w);

@@ -9,6 +9,7 @@
 #include "server/account.h"
 #include "server/acl.h"
 #include "server/aof.h"
+#include "server/block.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -82,6 +83,16 @@ static inline void run_and_commit(struct call *c)
 		tracking_after(c, false);
 	if (__builtin_expect(c->effects != NULL, 0))
 		commit_effects(c);
+	if (__builtin_expect(worker_current->block_ready, 0))
+		block_serve(c);
+}
+
+void dispatch_waiter(struct call *c)
+{
+	c->effects = journal_active(journal) ? &worker_current->effects : NULL;
+	dispatch_run(c);
+	if (c->effects)
+		commit_effects(c);
 }
 
 static void run_alone(struct worker *w, struct call *c)
@@ -91,10 +102,89 @@ static void run_alone(struct worker *w, struct call *c)
 	c->op.now_ms = w->now_ms;
 	c->op.exclusive = true;
 	c->alone = true;
+	c->held = CALL_HOLDS_ALL;
 	run_and_commit(c);
 	c->alone = false;
 	c->op.exclusive = false;
 	exec_alone_end(w->index);
+}
+
+/* ------------------------------------------------------------------ locks for those who wait */
+
+struct look {
+	const struct call *c;
+	const struct store_lockset *locks;
+	struct block_more *more;
+	unsigned limit;
+};
+
+static void look_at_key(void *ctx, uint64_t hash)
+{
+	const struct look *l = ctx;
+	block_look(l->c->op.store, l->locks, hash, l->limit, l->more);
+}
+
+static void each_key(const struct call *c, void (*fn)(void *ctx, uint64_t hash), void *ctx)
+{
+	struct key_refs keys;
+	if (txn_is_exec(c->cmd)) {
+		txn_each_key(c, fn, ctx);
+	} else if (!command_keys(c->cmd, c->argv, c->argc, &keys)) {
+		for (unsigned i = 0; i < keys.n; i++) {
+			const struct arg *a = &c->argv[keys.v[i].arg];
+			fn(ctx, store_key(c->op.store, a->ptr, a->len).hash);
+		}
+		key_refs_clear(&keys);
+	}
+}
+
+/* Keys that waiters need besides the command's own. A list's commands feed at most one waiter with each argument. */
+static void look(const struct call *c, const struct store_lockset *locks, struct block_more *more)
+{
+	bool list = c->cmd->group && !strcmp(c->cmd->group, "list");
+	struct look l = { c, locks, more, list ? c->argc - 2 : UINT32_MAX };
+	each_key(c, look_at_key, &l);
+	for (unsigned i = 0; i < more->n; i++) {
+		/* The key that a waiter writes to has waiters of its own, perhaps; seen once it is locked. */
+		if (block_locked(c->op.store, locks, more->hash[i]))
+			look_at_key(&l, more->hash[i]);
+	}
+}
+
+/* Lock them all, and whatever else those need who may be served with this command. false: it is to run alone. */
+static bool lock_all(struct call *c, struct store_lockset *locks)
+{
+	struct block_more more = { 0 };
+	uint32_t flags = c->cmd->flags | (txn_is_exec(c->cmd) ? txn_flags(c->client) : 0);
+	bool writes = flags & (CMD_WRITE | CMD_MAY_REPLICATE);
+	store_lockset_lock(c->op.store, locks);
+	while (block_waiting() && writes && server_loops() > 1) {
+		unsigned before = more.n;
+		look(c, locks, &more);
+		if (!more.alone && more.n == before)
+			break;
+		store_lockset_unlock(c->op.store, locks);
+		for (unsigned i = before; i < more.n && !more.alone; i++)
+			more.alone = !store_lockset_add(c->op.store, locks, more.hash[i]);
+		if (more.alone)
+			return false;
+		store_lockset_lock(c->op.store, locks);
+	}
+	return true;
+}
+
+static void run_locked(struct worker *w, struct call *c, struct store_lockset *locks)
+{
+	if (!lock_all(c, locks)) {
+		run_alone(w, c);
+		return;
+	}
+	c->op.now_ms = w->now_ms; /* a wait refreshed it */
+	c->held = CALL_HOLDS_SET;
+	c->locks = locks;
+	run_and_commit(c);
+	c->locks = NULL;
+	store_lockset_unlock(c->op.store, locks);
 }
 
 /* Commands of several keys lock all their shards; what cannot be resolved runs alone and lets its handler say why. */
@@ -113,24 +203,28 @@ static void run_many_keys(struct worker *w, struct call *c)
 		ok = store_lockset_add(c->op.store, &locks, store_key(c->op.store, a->ptr, a->len).hash);
 	}
 	key_refs_clear(&keys);
-	if (ok) {
-		store_lockset_lock(c->op.store, &locks);
-		c->op.now_ms = w->now_ms; /* a wait refreshed it */
-		run_and_commit(c);
-		store_lockset_unlock(c->op.store, &locks);
-	} else {
+	if (ok)
+		run_locked(w, c, &locks);
+	else
 		reply_oom(c->reply);
-	}
 	store_lockset_clear(&locks);
 }
 
 static inline void run_keyed(struct worker *w, struct call *c)
 {
 	if (__builtin_expect(server_loops() == 1 && !(gates() & GATE_LOADING), 0)) {
+		c->held = CALL_HOLDS_ALL;
 		run_and_commit(c);
 	} else if (__builtin_expect(c->first_hash_arg != 0, 1)) {
 		store_lock(c->op.store, c->first_hash);
+		if (block_waiting() && block_has_further(c->op.store, c->first_hash)) {
+			store_unlock(c->op.store, c->first_hash);
+			run_many_keys(w, c);
+			return;
+		}
 		c->op.now_ms = w->now_ms;
+		c->held = CALL_HOLDS_ONE;
+		c->held_hash = c->first_hash;
 		run_and_commit(c);
 		store_unlock(c->op.store, c->first_hash);
 	} else {
@@ -143,16 +237,10 @@ static void run_planned(struct worker *w, struct call *c)
 {
 	struct store_lockset locks;
 	store_lockset_init(&locks);
-	if (c->cmd->plan(c, &locks) == EXEC_ALONE) {
+	if (c->cmd->plan(c, &locks) == EXEC_ALONE)
 		run_alone(w, c);
-	} else {
-		store_lockset_lock(c->op.store, &locks);
-		c->op.now_ms = w->now_ms;
-		c->locks = &locks;
-		run_and_commit(c);
-		c->locks = NULL;
-		store_lockset_unlock(c->op.store, &locks);
-	}
+	else
+		run_locked(w, c, &locks);
 	store_lockset_clear(&locks);
 }
 
@@ -386,6 +474,7 @@ void dispatch_nested_as(struct call *outer, struct client *as, struct reply *rep
 	in.argc = argc;
 	in.dirty = 0;
 	in.no_journal = false;
+	in.nested = true;
 	in.first_hash_arg = 0;
 	in.op.db = in.client->db;
 	in.op.ctx = &in;
@@ -429,6 +518,7 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 	c->op.now_ms = w->now_ms;
 	c->op.no_touch = cl->flags & CLIENT_NO_TOUCH;
 	c->effects = NULL;
+	c->held = CALL_HOLDS_NONE;
 	w->reply.resp = cl->resp;
 	bool hold = false, ran = checks(c, &hold);
 	if (__builtin_expect(hold, 0))
@@ -440,10 +530,17 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 			return DISPATCH_DONE;
 		}
 		run_by_class(w, c);
+		if (__builtin_expect(w->block_late | w->block_posts, 0))
+			block_serve_late(w);
+		c->held = CALL_HOLDS_NONE;
 	} else {
 		txn_spoil(cl);
 	}
 	cl->commands++;
+	if (__builtin_expect(cl->flags & CLIENT_BLOCKED, 0)) {
+		account_blocked(w, c);
+		return DISPATCH_DONE;
+	}
 	account(w, c, ran);
 	return DISPATCH_DONE;
 }

@@ -12,6 +12,7 @@
 
 #include "net/net.h"
 #include "server/aof.h"
+#include "server/block.h"
 #include "server/client.h"
 #include "server/clock.h"
 #include "server/command.h"
@@ -189,13 +190,15 @@ static void section_clients(struct info_text *t, struct store_op *op)
 	info_num(t, "maxclients", config()->maxclients);
 	info_num(t, "client_recent_max_input_buffer", 0);
 	info_num(t, "client_recent_max_output_buffer", 0);
-	info_num(t, "blocked_clients", 0);
+	struct block_stats blocked;
+	block_get_stats(&blocked);
+	info_num(t, "blocked_clients", blocked.clients);
 	struct tracking_stats tracked;
 	tracking_get_stats(&tracked);
 	info_num(t, "tracking_clients", (int64_t)tracked.clients);
-	info_num(t, "clients_in_timeout_table", 0);
-	info_num(t, "total_blocking_keys", 0);
-	info_num(t, "total_blocking_keys_on_nokey", 0);
+	info_num(t, "clients_in_timeout_table", blocked.timeouts);
+	info_num(t, "total_blocking_keys", blocked.keys);
+	info_num(t, "total_blocking_keys_on_nokey", blocked.keys_if_gone);
 }
 
 static void section_memory(struct info_text *t, struct store_op *op)

@@ -16,6 +16,7 @@
 #include "server/account.h"
 #include "server/acl.h"
 #include "server/aof.h"
+#include "server/block.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -260,8 +261,10 @@ static bool apply_timeout(const struct config *now, char **error)
 	(void)error;
 	net_server_set_idle_timeout(server.net, now->timeout_s * 1000);
 	struct client *c = NULL;
-	while ((c = client_next(c)))
-		net_set_idle_timeout(c->conn, now->timeout_s * 1000);
+	while ((c = client_next(c))) {
+		if (!(c->flags & CLIENT_BLOCKED))
+			net_set_idle_timeout(c->conn, now->timeout_s * 1000);
+	}
 	return true;
 }
 
@@ -298,6 +301,7 @@ static int start(const struct config *cfg)
 	err = err ? err : worker_init(server.loops + 1);
 	err = err ? err : open_store(cfg);
 	err = err ? err : txn_init(server.store);
+	err = err ? err : block_init(server.store);
 	err = err ? err : tracking_init(server.store, server.loops);
 	err = err ? err : latency_init(server.loops, command_count());
 	err = err ? err : monitor_init(server.loops);
@@ -333,6 +337,7 @@ static void take_down(void)
 	if (server.store)
 		store_close(server.store);
 	txn_free();
+	block_free();
 	tracking_free();
 	pubsub_free();
 	monitor_free();

@@ -345,6 +345,22 @@ enum exec_class txn_plan(struct call *c, struct store_lockset *locks)
 	return EXEC_KEYED;
 }
 
+void txn_each_key(const struct call *c, void (*fn)(void *ctx, uint64_t hash), void *ctx)
+{
+	const struct txn *t = c->client->txn;
+	for (unsigned i = 0; t && i < t->n; i++) {
+		const struct queued *q = t->queue[i];
+		struct key_refs keys;
+		if (command_keys(q->cmd, q->argv, q->argc, &keys))
+			continue;
+		for (unsigned k = 0; k < keys.n; k++) {
+			const struct arg *a = &q->argv[keys.v[k].arg];
+			fn(ctx, store_key(c->op.store, a->ptr, a->len).hash);
+		}
+		key_refs_clear(&keys);
+	}
+}
+
 /* Whether a watched key changed; one that has expired by now is removed, which marks it. */
 static bool watched_changed(struct call *c, struct txn *t)
 {

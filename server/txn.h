@@ -47,5 +47,7 @@ static inline bool txn_is_exec(const struct command *cmd)
 {
 	return cmd->run == txn_exec;
 }
+/* The keys of all queued commands. */
+void txn_each_key(const struct call *c, void (*fn)(void *ctx, uint64_t hash), void *ctx);
 
 #endif

@@ -51,6 +51,7 @@ struct worker {
 	struct client *writing;  /* whose output region `reply` has open, or NULL */
 	bool output_grew;        /* the region was left: look at the output limits after the command */
 	struct effects effects;
+	bool block_ready, block_late, block_posts; /* block_serve.c: waiters to be served; wake-ups held back */
 	/* the queue of this turn */
 	struct resp_args args;
 	struct turn_item *items;
@@ -110,6 +111,8 @@ void dispatch_nested_as(struct call *outer, struct client *as, struct reply *rep
 /* Run c->argv as it was journaled, against c->op.store: with its locks, or as it stands if c->alone. 0; -EINVAL: no such
  * command; -EBADMSG: it answered an error (both in error). */
 int dispatch_replay_one(struct call *c, char *error, size_t error_size);
+/* Run the command of a client that waited, within another whose locks cover it: its effects are a unit of their own. */
+void dispatch_waiter(struct call *c);
 /* Run the commands of a journal record's payload against c->op.store. 0, or -EINVAL with what failed in error. */
 int dispatch_replay(struct call *c, const char *payload, size_t len, char *error, size_t error_size);
 

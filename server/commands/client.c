@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "server/acl.h"
+#include "server/block.h"
 #include "server/call.h"
 #include "server/client.h"
 #include "server/commands/groups.h"
@@ -346,6 +347,24 @@ static void client_unpause(struct call *c)
 	reply_ok(c->reply);
 }
 
+static void client_unblock(struct call *c)
+{
+	int64_t id;
+	bool error = c->argc == 4 && arg_is(&c->argv[3], "error");
+	if (c->argc > 4) {
+		reply_syntax_error(c->reply);
+		return;
+	}
+	if (c->argc == 4 && !error && !arg_is(&c->argv[3], "timeout")) {
+		reply_error(c->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+		return;
+	}
+	if (!call_int(c, 2, &id))
+		return;
+	struct client *cl = client_by_id((uint64_t)id);
+	reply_int(c->reply, cl && block_end(cl, error));
+}
+
 static void client_help(struct call *c)
 {
 	static const char *const lines[] = {
@@ -374,6 +393,8 @@ static void client_help(struct call *c)
 		"    Say which client library is in use.",
 		"SETNAME <name>",
 		"    Name this connection.",
+		"UNBLOCK <client-id> [TIMEOUT|ERROR]",
+		"    Let a connection that waits go on, as if its time were over, or with an error.",
 		"UNPAUSE",
 		"    End a PAUSE early.",
 		NULL,
@@ -444,6 +465,10 @@ static struct command client_subs[] = {
 	                   "[optin:OPTIN] [optout:OPTOUT] [noloop:NOLOOP]"),
 	CLIENT_ROW("trackinginfo", client_trackinginfo, EXEC_LOCAL, 2, SESSION_FLAGS, .since = "6.2.0",
 	           .summary = "Tells how the connection tracks keys.", .complexity = "O(1)"),
+	CLIENT_ROW("unblock", client_unblock, EXEC_ALONE, -3, ADMIN_FLAGS, .since = "5.0.0",
+	           .summary = "Lets a connection that waits go on, with nothing or with an error.",
+	           .complexity = "O(N) in the connections",
+	           .args = "client-id:integer [unblock-type:<timeout:TIMEOUT|error:ERROR>]"),
 	CLIENT_ROW("unpause", client_unpause, EXEC_ALONE, 2, ADMIN_FLAGS, .since = "6.2.0",
 	           .summary = "Lets held back commands go on.", .complexity = "O(N) Where N is the number of paused clients"),
 	{ 0 },

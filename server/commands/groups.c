@@ -44,5 +44,6 @@ struct command *const command_groups[] = {
 	memory_commands,
 	latency_commands,
 	slowlog_commands,
+	wait_commands,
 	NULL,
 };

@@ -48,5 +48,6 @@ extern struct command memory_commands[];
 extern struct command latency_commands[];
 extern struct command slowlog_commands[];
 extern struct command save_commands[];
+extern struct command wait_commands[];
 
 #endif

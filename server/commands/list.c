@@ -122,7 +122,7 @@ bool list_pop_many(struct call *c, struct target *t, bool tail, size_t n)
 	return true;
 }
 
-static void pop_one(struct call *c, struct target *t, bool tail)
+void list_pop_one(struct call *c, struct target *t, bool tail)
 {
 	struct value_item item;
 	if (list_peek(&t->v, tail, &item) <= 0) {
@@ -153,7 +153,7 @@ static void pop(struct call *c, bool tail)
 		else
 			reply_null(c->reply);
 	} else if (!counted) {
-		pop_one(c, &t, tail);
+		list_pop_one(c, &t, tail);
 	} else if (count == 0) {
 		reply_array(c->reply, 0);
 	} else {

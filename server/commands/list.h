@@ -7,6 +7,8 @@
 
 /* As the configuration has them. */
 struct list_limits list_limits(void);
+/* Reply with the element at an end and remove it. */
+void list_pop_one(struct call *c, struct target *t, bool tail);
 /* n elements have gone: the event, another form of the list, or no key any more. */
 void list_removed(struct call *c, struct target *t, size_t n, const char *event);
 /* Reply with n elements (as many as there are, at least one) as an array and remove them. false: nothing was removed. */

@@ -1,6 +1,7 @@
 /* stream_read: entries of streams by their ids: XRANGE, XREVRANGE, XREAD, XREADGROUP. */
 #include <stdlib.h>
 
+#include "server/block.h"
 #include "server/commands/aggregate.h"
 #include "server/commands/groups.h"
 #include "server/commands/stream.h"
@@ -66,6 +67,7 @@ static void run_xrevrange(struct call *c)
 struct source {
 	struct store_key key;
 	struct stream_id after; /* entries behind it; of a group: those of the consumer's own history */
+	bool left_out;          /* known to have nothing: block_holds() */
 	bool fresh;             /* ">": what the group has not given to anyone */
 };
 
@@ -211,6 +213,9 @@ static bool find_sources(struct call *c, const struct read_request *r)
 		struct source *src = &r->sources[i];
 		bool wrong;
 		src->key = call_key(c, r->first + i);
+		src->left_out = !block_holds(c, r->first + i);
+		if (src->left_out)
+			continue;
 		const struct entry *e = call_find_read_type(c, &src->key, STORE_STREAM, &wrong);
 		if (wrong)
 			return false;
@@ -336,14 +341,34 @@ static void read_source(struct call *c, const struct read_request *r, unsigned i
 	c->dirty++; /* of the group, not of the key: who watches the key is not told */
 }
 
-/*
- * Nothing is there to be read: with BLOCK (r->block_ms >= 0) a client that may wait does so until one of the streams has
- * more; "$" stands for r->sources[].after. All others are answered as after a time-out.
- */
+/* Wait until one of the streams has more, or, for a group, has gone. What "$" meant is said by an id from now on. */
+static bool wait_for_streams(struct call *c, const struct read_request *r)
+{
+	struct block_spec spec = { .kind = BLOCK_STREAM, .first = r->first, .n = r->n, .if_gone = r->by_group,
+		                       .timeout_ms = r->block_ms };
+	struct arg *argv = NULL;
+	if (!r->by_group) {
+		argv = malloc(c->argc * sizeof *argv + r->n * STREAM_ID_TEXT);
+		if (!argv) {
+			reply_oom(c->reply);
+			return true;
+		}
+		memcpy(argv, c->argv, c->argc * sizeof *argv);
+		char *text = (char *)(argv + c->argc);
+		for (unsigned i = 0; i < r->n; i++, text += STREAM_ID_TEXT)
+			argv[r->first + r->n + i] = (struct arg){ text, stream_print_id(text, r->sources[i].after) };
+		spec.argv = argv;
+	}
+	bool waits = block_on_keys(c, &spec);
+	free(argv);
+	return waits;
+}
+
+/* With BLOCK a client that may wait does; all others are answered as after a timeout. */
 static void nothing_to_read(struct call *c, const struct read_request *r)
 {
-	(void)r;
-	reply_null_array(c->reply);
+	if (r->block_ms < 0 || !wait_for_streams(c, r))
+		reply_null_array(c->reply);
 }
 
 static void read_streams(struct call *c, const struct read_request *r)
@@ -352,8 +377,10 @@ static void read_streams(struct call *c, const struct read_request *r)
 	size_t mark = 0;
 	if (!find_sources(c, r))
 		return;
-	for (unsigned i = 0; i < r->n && !c->reply->failed; i++)
-		read_source(c, r, i, &n, &mark);
+	for (unsigned i = 0; i < r->n && !c->reply->failed; i++) {
+		if (!r->sources[i].left_out)
+			read_source(c, r, i, &n, &mark);
+	}
 	/* what a group gave is journaled as what it did to the group, never as the reading */
 	if (r->by_group)
 		call_no_journal(c);

@@ -1,6 +1,7 @@
 /* zset_pop: ends of sorted sets taken off, random members, ZSCAN. */
 #include <stdio.h>
 
+#include "server/block.h"
 #include "server/commands/groups.h"
 #include "server/commands/zset.h"
 
@@ -10,6 +11,7 @@ enum pop_reply {
 	POP_FLAT,  /* member, score, ... */
 	POP_PAIRS, /* an array for each */
 	POP_KEYED, /* the key, and an array of arrays */
+	POP_FIRST, /* the key, member, score: only one */
 };
 
 static const char *const pop_events[2] = { "zpopmin", "zpopmax" };
@@ -27,10 +29,15 @@ static void pop(struct call *c, unsigned key_arg, const struct store_key *key, s
 		reply_array(c->reply, 2);
 		reply_bulk(c->reply, c->argv[key_arg].ptr, c->argv[key_arg].len);
 	}
-	reply_array(c->reply, shape == POP_FLAT ? 2 * n : n);
+	if (shape == POP_FIRST) {
+		reply_array(c->reply, 3);
+		reply_bulk(c->reply, c->argv[key_arg].ptr, c->argv[key_arg].len);
+	} else {
+		reply_array(c->reply, shape == POP_FLAT ? 2 * n : n);
+	}
 	zset_iter_init(&it, &z, max ? count - 1 : 0, max);
 	for (size_t i = 0; i < n && zset_iter_next(&it, &item); i++) {
-		if (shape != POP_FLAT)
+		if (shape == POP_PAIRS || shape == POP_KEYED)
 			reply_array(c->reply, 2);
 		reply_bulk(c->reply, item.ptr, item.len);
 		reply_double(c->reply, item.score);
@@ -46,6 +53,8 @@ static void pop(struct call *c, unsigned key_arg, const struct store_key *key, s
 	}
 	if (shape == POP_KEYED)
 		call_journalf(c, "sai", max ? "ZPOPMAX" : "ZPOPMIN", &c->argv[key_arg], (int64_t)n);
+	else if (shape == POP_FIRST)
+		call_journalf(c, "sa", max ? "ZPOPMAX" : "ZPOPMIN", &c->argv[key_arg]);
 }
 
 static void pop_end(struct call *c, bool max)
@@ -78,16 +87,59 @@ static void run_zpopmax(struct call *c)
 	pop_end(c, true);
 }
 
-static void run_zmpop(struct call *c)
+/* Of the first of several that exists; false: there is none, and no reply. */
+static bool pop_first(struct call *c, unsigned from, unsigned end, bool max, size_t n, enum pop_reply shape)
 {
+	for (unsigned i = from; i < end; i++) {
+		struct store_key key = call_key(c, i);
+		bool wrong;
+		if (!block_holds(c, i))
+			continue;
+		struct entry *e = call_find_write_type(c, &key, STORE_ZSET, &wrong);
+		if (e)
+			pop(c, i, &key, e, max, n, shape);
+		if (e || wrong)
+			return true;
+	}
+	return false;
+}
+
+static void wait_for_zsets(struct call *c, unsigned first, unsigned n, int64_t timeout_ms)
+{
+	struct block_spec spec = { .kind = BLOCK_ZSET, .first = first, .n = n, .timeout_ms = timeout_ms };
+	if (!block_on_keys(c, &spec))
+		reply_null_array(c->reply);
+}
+
+static void blocking_pop(struct call *c, bool max)
+{
+	int64_t timeout_ms;
+	if (block_timeout(c, c->argc - 1, &timeout_ms) && !pop_first(c, 1, c->argc - 1, max, 1, POP_FIRST))
+		wait_for_zsets(c, 1, c->argc - 2, timeout_ms);
+}
+
+static void run_bzpopmin(struct call *c)
+{
+	blocking_pop(c, false);
+}
+
+static void run_bzpopmax(struct call *c)
+{
+	blocking_pop(c, true);
+}
+
+/* From argv[at] on: how many keys, the keys, MIN or MAX, COUNT; in front of them, where it waits, a timeout. */
+static void pop_of_many(struct call *c, unsigned at, bool waits)
+{
+	int64_t timeout_ms;
 	int64_t keys, n = 0;
-	if (!call_int_range(c, 1, 1, INT64_MAX, &keys, "ERR numkeys should be greater than 0"))
+	if (!call_int_range(c, at, 1, INT64_MAX, &keys, "ERR numkeys should be greater than 0"))
 		return;
-	if (keys >= (int64_t)c->argc - 2) {
+	if (keys >= (int64_t)c->argc - at - 1) {
 		reply_syntax_error(c->reply);
 		return;
 	}
-	unsigned where = (unsigned)keys + 2;
+	unsigned where = (unsigned)keys + at + 1;
 	bool max = arg_is(&c->argv[where], "MAX");
 	if (!max && !arg_is(&c->argv[where], "MIN")) {
 		reply_syntax_error(c->reply);
@@ -101,16 +153,24 @@ static void run_zmpop(struct call *c)
 		if (!call_int_range(c, i + 1, 1, INT64_MAX, &n, "ERR count should be greater than 0"))
 			return;
 	}
-	for (unsigned i = 2; i < where; i++) {
-		struct store_key key = call_key(c, i);
-		bool wrong;
-		struct entry *e = call_find_write_type(c, &key, STORE_ZSET, &wrong);
-		if (e)
-			pop(c, i, &key, e, max, n ? (size_t)n : 1, POP_KEYED);
-		if (e || wrong)
-			return;
-	}
-	reply_null_array(c->reply);
+	if (waits && !block_timeout(c, at - 1, &timeout_ms))
+		return;
+	if (pop_first(c, at + 1, where, max, n ? (size_t)n : 1, POP_KEYED))
+		return;
+	if (!waits)
+		reply_null_array(c->reply);
+	else
+		wait_for_zsets(c, at + 1, (unsigned)keys, timeout_ms);
+}
+
+static void run_zmpop(struct call *c)
+{
+	pop_of_many(c, 1, false);
+}
+
+static void run_bzmpop(struct call *c)
+{
+	pop_of_many(c, 2, true);
 }
 
 /* ------------------------------------------------------------------ ZRANDMEMBER */
@@ -270,7 +330,38 @@ static void run_zscan(struct call *c)
 
 /* ------------------------------------------------------------------ rows */
 
+#define TIMEOUT_HISTORY "6.0.0 The timeout may have a fraction."
+
 struct command zset_pop_commands[] = {
+	{
+		.name = "bzmpop", .run = run_bzmpop, .class = EXEC_KEYED, .arity = -5,
+		.flags = CMD_WRITE | CMD_BLOCKING, .acl = ACL_SORTEDSET,
+		.keys = { { .flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .begin = 2, .keynum = true, .first_key = 1, .step = 1 } },
+		.group = "sorted-set", .since = "7.0.0",
+		.summary = "Takes members off an end of the first of several sorted sets that exists; waits until one does.",
+		.complexity = "O(K + M log N) for K keys and M members taken off a set of N",
+		.args = "timeout:double numkeys:integer key:key#0... where:<min:MIN|max:MAX> [COUNT count:integer]",
+	},
+	{
+		.name = "bzpopmax", .run = run_bzpopmax, .class = EXEC_KEYED, .arity = -3,
+		.flags = CMD_WRITE | CMD_FAST | CMD_BLOCKING, .acl = ACL_SORTEDSET,
+		.keys = { KEY_RANGE(KEY_RW | KEY_ACCESS | KEY_DELETE, 1, -2, 1) },
+		.group = "sorted-set", .since = "5.0.0",
+		.summary = "Takes off the member with the highest score of the first set that exists; waits until one does.",
+		.complexity = "O(log N) in the members of the set",
+		.args = "key:key#0... timeout:double",
+		.history = TIMEOUT_HISTORY,
+	},
+	{
+		.name = "bzpopmin", .run = run_bzpopmin, .class = EXEC_KEYED, .arity = -3,
+		.flags = CMD_WRITE | CMD_FAST | CMD_BLOCKING, .acl = ACL_SORTEDSET,
+		.keys = { KEY_RANGE(KEY_RW | KEY_ACCESS | KEY_DELETE, 1, -2, 1) },
+		.group = "sorted-set", .since = "5.0.0",
+		.summary = "Takes off the member with the lowest score of the first set that exists; waits until one does.",
+		.complexity = "O(log N) in the members of the set",
+		.args = "key:key#0... timeout:double",
+		.history = TIMEOUT_HISTORY,
+	},
 	{
 		.name = "zmpop", .run = run_zmpop, .class = EXEC_KEYED, .arity = -4,
 		.flags = CMD_WRITE, .acl = ACL_SORTEDSET,
