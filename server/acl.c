@@ -7,6 +7,7 @@
 
 #include "server/acl_log.h"
 #include "server/call.h"
+#include "server/block.h"
 #include "server/client.h"
 #include "server/config_rows.h"
 #include "server/pubsub.h"
@@ -210,8 +211,10 @@ static void tell_clients(struct client *self)
 			send_away(c, self);
 			continue;
 		}
-		if (u != c->user)
+		if (u != c->user) {
 			acl_become(c, u);
+			block_become(c, u);
+		}
 		if (open && u == users.def)
 			c->flags |= CLIENT_AUTHENTICATED;
 	}

@@ -4,9 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "server/acl.h"
+#include "server/aof.h"
 #include "server/block_queue.h"
 #include "server/client.h"
 #include "server/config.h"
+#include "server/hold.h"
 #include "server/server.h"
 #include "server/touch.h"
 #include "server/worker.h"
@@ -172,6 +175,7 @@ static void unlink_all(struct waiter *w, bool locked)
 
 static void waiter_free(struct waiter *w)
 {
+	acl_become(&w->shadow, NULL);
 	reply_clear(&w->reply);
 	free(w->links);
 	free(w);
@@ -195,10 +199,25 @@ static void write_end(struct waiter *w)
 	if (w->end == BLOCK_ERROR)
 		reply_error(&w->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
 	else if (w->timed_out)
-		w->timed_out(&w->reply);
+		w->timed_out(&w->reply, w->sequence);
 	else
 		reply_null_array(&w->reply);
 	account_end(w);
+}
+
+/* This loop's clients that wait for the log. */
+static _Thread_local struct waiter *for_log;
+
+static void leave_log(struct waiter *w)
+{
+	if (w->kind != BLOCK_LOG)
+		return;
+	for (struct waiter **at = &for_log; *at; at = &(*at)->next_logged) {
+		if (*at == w) {
+			*at = w->next_logged;
+			return;
+		}
+	}
 }
 
 /* The wait is over, and nobody else will touch the record: the client goes on. Its loop. */
@@ -207,8 +226,10 @@ static void finish(struct net_loop *l, struct waiter *w)
 	struct client *cl = w->client;
 	net_timer_clear(l, &w->timer);
 	unlink_all(w, false);
+	leave_log(w);
 	if (cl) {
 		size_t len;
+		cl->journaled = w->shadow.journaled > cl->journaled ? w->shadow.journaled : cl->journaled;
 		if (!w->served)
 			write_end(w);
 		const char *bytes = reply_bytes(&w->reply, &len);
@@ -269,6 +290,7 @@ void block_leave(struct client *cl)
 	count(&all.timeouts, w->timeout_ms ? -1 : 0);
 	net_timer_clear(net_conn_loop(cl->conn), &w->timer);
 	w->client = NULL;
+	leave_log(w);
 	if (cancel(w, BLOCK_CLOSED)) {
 		unlink_all(w, false);
 		waiter_free(w);
@@ -282,6 +304,12 @@ bool block_end(struct client *cl, bool error)
 		return false;
 	block_post(w);
 	return true;
+}
+
+void block_become(struct client *cl, const struct acl_user *u)
+{
+	if (cl->block)
+		acl_become(&cl->block->shadow, u);
 }
 
 size_t block_memory(const struct client *cl)
@@ -310,10 +338,11 @@ static struct waiter *waiter_new(const struct call *c, const struct block_spec *
 	*w = (struct waiter){ .msg = { .run = deliver }, .client = c->client, .loop = c->loop, .kind = spec->kind,
 		                  .if_gone = spec->if_gone, .quiet = cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP),
 		                  .further = spec->n > 1 || spec->target, .timeout_ms = spec->timeout_ms,
-		                  .timed_out = spec->timed_out, .cmd = c->cmd, .argc = c->argc, .links = links };
+		                  .timed_out = spec->timed_out, .sequence = cl->journaled, .cmd = c->cmd, .argc = c->argc, .links = links };
 	w->shadow = (struct client){ .id = cl->id, .resp = cl->resp, .loop = cl->loop, .db = (uint16_t)c->op.db,
-		                         .user = cl->user, .created_ms = cl->created_ms, .last_active_ms = cl->last_active_ms,
+		                         .created_ms = cl->created_ms, .last_active_ms = cl->last_active_ms,
 		                         .flags = CLIENT_INTERNAL | CLIENT_AUTHENTICATED | (cl->flags & CLIENT_NO_TOUCH) };
+	acl_become(&w->shadow, cl->user);
 	w->bytes = bytes + spec->n * sizeof *links;
 	w->argv = (struct arg *)(w + 1);
 	char *p = (char *)(w->argv + c->argc);
@@ -374,6 +403,34 @@ bool block_on_keys(struct call *c, const struct block_spec *spec)
 		net_timer_set(net_conn_loop(cl->conn), &w->timer, spec->timeout_ms);
 	}
 	return true;
+}
+
+bool block_on_log(struct call *c, const struct block_spec *spec)
+{
+	if (!block_on_keys(c, spec))
+		return false;
+	struct waiter *w = c->client->block;
+	if (!w)
+		return true; /* no memory: it was said */
+	w->next_logged = for_log;
+	for_log = w;
+	hold_want_wake(worker_current);
+	net_loop_again(net_conn_loop(c->client->conn)); /* it may have got there just now */
+	return true;
+}
+
+void block_after_wait(struct worker *me)
+{
+	if (__builtin_expect(!for_log, 1))
+		return;
+	hold_want_wake(me);
+	uint64_t durable = aof_durable();
+	bool off = !aof_enabled();
+	for (struct waiter *w = for_log, *next; w; w = next) {
+		next = w->next_logged;
+		if ((off || w->sequence <= durable) && cancel(w, BLOCK_TIMEOUT))
+			finish(me->net, w);
+	}
 }
 
 /* ------------------------------------------------------------------ arguments */

@@ -21,11 +21,12 @@
 
 #include "server/call.h"
 
+struct acl_user;
 struct client;
 struct waiter;
 struct worker;
 
-enum block_kind { BLOCK_LIST, BLOCK_ZSET, BLOCK_STREAM, BLOCK_TIME };
+enum block_kind { BLOCK_LIST, BLOCK_ZSET, BLOCK_STREAM, BLOCK_TIME, BLOCK_LOG };
 
 struct block_spec {
 	enum block_kind kind;
@@ -35,8 +36,8 @@ struct block_spec {
 	int64_t timeout_ms; /* 0: none */
 	/* The command as it is to be run again ("$" of XREAD made an id), as many arguments as before; NULL: as it came. */
 	const struct arg *argv;
-	/* The reply when the time is over; NULL: a null array. */
-	void (*timed_out)(struct reply *r);
+	/* The reply when the time is over, for a client whose last write is this one of the journal; NULL: a null array. */
+	void (*timed_out)(struct reply *r, uint64_t journaled);
 };
 
 /* Before the loops start. 0 or -ENOMEM. */
@@ -53,6 +54,12 @@ bool block_holds(const struct call *c, unsigned i);
 bool block_timeout(struct call *c, unsigned i, int64_t *timeout_ms);
 /* A timeout in milliseconds. */
 bool block_timeout_ms(struct call *c, unsigned i, int64_t *timeout_ms);
+
+/* Wait until the append-only log has what the client wrote. As block_on_keys(), for BLOCK_LOG; the
+ * reply is timed_out()'s. */
+bool block_on_log(struct call *c, const struct block_spec *spec);
+/* After each wake: whose writes are in the log now. */
+void block_after_wait(struct worker *w);
 
 /* ---- dispatch */
 
@@ -87,6 +94,8 @@ void block_look(const struct store *s, const struct store_lockset *ls, uint64_t 
 void block_leave(struct client *cl);
 /* CLIENT UNBLOCK: false: it does not wait. Alone. */
 bool block_end(struct client *cl, bool error);
+/* Its user has another value now. Alone. */
+void block_become(struct client *cl, const struct acl_user *u);
 size_t block_memory(const struct client *cl);
 
 struct block_stats {

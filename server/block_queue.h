@@ -50,7 +50,9 @@ struct waiter {
 	struct client *client; /* its loop's; NULL: gone */
 	unsigned loop;
 	int64_t timeout_ms;
-	void (*timed_out)(struct reply *r);
+	void (*timed_out)(struct reply *r, uint64_t journaled);
+	struct waiter *next_logged; /* of its loop's BLOCK_LOG */
+	uint64_t sequence;          /* of the client's last write */
 	struct client shadow;  /* stands for the client while the command runs elsewhere */
 	const struct command *cmd;
 	unsigned argc, n;

@@ -150,7 +150,8 @@ static bool serve(struct call *c, struct waiter *w)
 static bool fits(const struct waiter *w, const struct entry *e)
 {
 	static const enum store_type_id types[] = { [BLOCK_LIST] = STORE_LIST, [BLOCK_ZSET] = STORE_ZSET,
-		                                        [BLOCK_STREAM] = STORE_STREAM, [BLOCK_TIME] = STORE_TYPES };
+		                                        [BLOCK_STREAM] = STORE_STREAM,
+		                                        [BLOCK_TIME] = STORE_TYPES, [BLOCK_LOG] = STORE_TYPES };
 	return w->if_gone || (e && entry_type(e) == types[w->kind]);
 }
 

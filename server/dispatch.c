@@ -90,7 +90,8 @@ static inline void run_and_commit(struct call *c)
 void dispatch_waiter(struct call *c)
 {
 	c->effects = journal_active(journal) ? &worker_current->effects : NULL;
-	dispatch_run(c);
+	if (!(c->client->flags & CLIENT_RESTRICTED) || acl_allows(c))
+		dispatch_run(c);
 	if (c->effects)
 		commit_effects(c);
 }

@@ -180,6 +180,7 @@ static void after_wait(struct net_loop *l)
 	struct worker *w = net_loop_ctx(l);
 	exec_in(w->index);
 	hold_after_wait(w);
+	block_after_wait(w);
 }
 
 static void net_log(struct net_server *s, int level, const char *text)
