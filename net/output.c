@@ -23,6 +23,7 @@ static struct seg *new_seg(struct net_conn *c, const char *p)
 	if (!s)
 		return NULL;
 	*s = (struct seg){ .base = p, .p = p };
+	conn_wants_write(c); /* even if it stays empty: the turn's memory must not outlive the turn */
 	if (c->out)
 		c->out_tail->next = s;
 	else
