@@ -212,8 +212,7 @@ static bool find_sources(struct call *c, const struct read_request *r)
 	for (unsigned i = 0; i < r->n; i++) {
 		struct source *src = &r->sources[i];
 		bool wrong;
-		src->key = call_key(c, r->first + i);
-		src->left_out = !block_holds(c, r->first + i);
+		*src = (struct source){ .key = call_key(c, r->first + i), .left_out = !block_holds(c, r->first + i) };
 		if (src->left_out)
 			continue;
 		const struct entry *e = call_find_read_type(c, &src->key, STORE_STREAM, &wrong);
