@@ -114,7 +114,7 @@ bool aof_out_record(struct aof_out *o, unsigned db, unsigned commands, const cha
 bool aof_out_raw(struct aof_out *o, const char *bytes, size_t len)
 {
 	o->db = AOF_NO_DB;
-	return put(o, NULL, 0, bytes, len, false);
+	return put(o, "", 0, bytes, len, false);
 }
 
 void aof_out_restart(struct aof_out *o)
