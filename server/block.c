@@ -235,8 +235,6 @@ static void finish(struct net_loop *l, struct waiter *w)
 		const char *bytes = reply_bytes(&w->reply, &len);
 		cl->block = NULL;
 		cl->flags &= ~(uint32_t)CLIENT_BLOCKED;
-		count(&all.clients, -1);
-		count(&all.timeouts, w->timeout_ms ? -1 : 0);
 		net_set_idle_timeout(cl->conn, config()->timeout_s * 1000);
 		if (w->reply.failed) {
 			cl->flags |= CLIENT_CLOSE_ASAP;
@@ -255,6 +253,12 @@ static void deliver(struct net_loop *l, struct net_msg *m)
 	finish(l, (struct waiter *)m);
 }
 
+void block_uncount(const struct waiter *w)
+{
+	count(&all.clients, -1);
+	count(&all.timeouts, w->timeout_ms ? -1 : 0);
+}
+
 void block_post(struct waiter *w)
 {
 	net_post(net_server_loop(server_net(), w->loop), &w->msg);
@@ -266,8 +270,12 @@ static bool cancel(struct waiter *w, enum block_end end)
 	int state = BLOCK_WAITING;
 	while (state == BLOCK_WAITING || state == BLOCK_CLAIMED) {
 		w->end = end;
-		if (atomic_compare_exchange_weak(&w->state, &state, state == BLOCK_WAITING ? BLOCK_CANCELLED : BLOCK_UNWANTED))
-			return state == BLOCK_WAITING;
+		if (!atomic_compare_exchange_weak(&w->state, &state, state == BLOCK_WAITING ? BLOCK_CANCELLED : BLOCK_UNWANTED))
+			continue;
+		if (state == BLOCK_CLAIMED)
+			return false;
+		block_uncount(w);
+		return true;
 	}
 	return false;
 }
@@ -286,8 +294,6 @@ void block_leave(struct client *cl)
 		return;
 	cl->block = NULL;
 	cl->flags &= ~(uint32_t)CLIENT_BLOCKED;
-	count(&all.clients, -1);
-	count(&all.timeouts, w->timeout_ms ? -1 : 0);
 	net_timer_clear(net_conn_loop(cl->conn), &w->timer);
 	w->client = NULL;
 	leave_log(w);

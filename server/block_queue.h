@@ -71,6 +71,8 @@ void block_queue_release(struct block_queue *q);
 void block_link_remove(struct block_link *l);
 /* Calls fn for each queue of a database. Alone. */
 void block_each_queue(unsigned db, void (*fn)(void *ctx, struct block_queue *q), void *ctx);
+/* It waits no more. */
+void block_uncount(const struct waiter *w);
 /* Send it home. */
 void block_post(struct waiter *w);
 /* The feed of touch.h. */

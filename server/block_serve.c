@@ -142,6 +142,7 @@ static bool serve(struct call *c, struct waiter *w)
 		if (held(c, l->hash) && atomic_load_explicit(&l->linked, memory_order_relaxed))
 			block_link_remove(l);
 	}
+	block_uncount(w);
 	atomic_store(&w->state, BLOCK_DONE);
 	block_post(w); /* from here on it is its loop's */
 	return true;
