@@ -373,12 +373,29 @@ enum acl_denied acl_check(const struct acl_user *u, const struct command *cmd, c
 	return worst;
 }
 
+static bool reads_all(const struct acl_selector *s)
+{
+	bool all = s->flags & ACL_ALL_KEYS;
+	for (unsigned i = 0; i < s->n_keys && !all; i++)
+		all = (s->keys[i].access & ACL_MAY_READ) && !strcmp(s->keys[i].pattern, "*");
+	return all;
+}
+
 bool acl_may_read_all(const struct acl_user *u)
 {
-	for (unsigned i = 0; u && i < u->n_selectors; i++)
-		if (u->selectors[i]->flags & ACL_ALL_KEYS)
-			return true;
-	return !u;
+	return !u || u->unrestricted || reads_all(u->selectors[0]);
+}
+
+bool acl_may_read_any(const struct acl_user *u, const struct command *cmd, const struct arg *argv, unsigned argc)
+{
+	struct question q = { .cmd = cmd, .argv = argv, .argc = argc, .has_keys = cmd->find_keys || cmd->keys[0].flags };
+	bool may = !u || u->unrestricted;
+	unsigned at;
+	for (unsigned i = 0; !may && i < u->n_selectors; i++)
+		may = reads_all(u->selectors[i]) && !check_selector(u->selectors[i], &q, &at);
+	if (q.found_keys)
+		key_refs_clear(&q.keys);
+	return may;
 }
 
 void acl_note(struct client *c, bool script, const struct command *cmd, const struct arg *argv, enum acl_denied why,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tests/lib/expect.h"
 
@@ -525,6 +526,36 @@ START_TEST(test_file)
 }
 END_TEST
 
+/* A file that cannot be written stays as it was, and nothing is left beside it. */
+START_TEST(test_save_fails)
+{
+	struct proc p;
+	char dir[] = "/tmp/shoal-acl-XXXXXX", from[128], to[128];
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(p.dir, sizeof p.dir, "%s", dir);
+	snprintf(from, sizeof from, "%s/in", dir);
+	snprintf(to, sizeof to, "%s/out", dir);
+	ck_assert_int_eq(mkdir(from, 0700), 0);
+	write_file(&p, "in/users.acl", "user bob on\n");
+	struct proc_spec spec = { .config = "aclfile in/users.acl\n", .dir = dir };
+	ck_assert_int_eq(proc_start(&p, &spec), 0);
+	struct resp_client *a = connect_to(&p);
+	ck_assert_int_eq(rename(from, to), 0);
+	expect(a, "ACL SETUSER carl on", OK);
+	expect(a, "ACL SAVE", "-ERR There was an error trying to save the ACLs. Please check the server logs for more information\r\n");
+	expect(a, "ACL LOAD", "-ERR Error loading ACLs, opening file 'in/users.acl': No such file or directory\r\n");
+	expect(a, "ACL USERS", "*3\r\n$3\r\nbob\r\n$4\r\ncarl\r\n$7\r\ndefault\r\n");
+	ck_assert_int_eq(rename(to, from), 0);
+	expect(a, "ACL SAVE", OK);
+	char *text = read_file(&p, "in/users.acl");
+	ck_assert_ptr_nonnull(strstr(text, "user carl on "));
+	free(text);
+	resp_close(a);
+	ck_assert_int_eq(proc_stop(&p), 0);
+	proc_clean(&p);
+}
+END_TEST
+
 static void refused(const char *config, const char *acl, const char *why)
 {
 	struct proc p;
@@ -609,6 +640,31 @@ START_TEST(test_requirepass_and_rewrite)
 }
 END_TEST
 
+/* SAFETY: before authentication little is taken, also where it is a user's rules that ask for it. */
+START_TEST(test_default_user_off)
+{
+	struct proc p;
+	own_server(&p, "user default off\nuser bob on >b +@all ~*\n");
+	struct resp_client *a = connect_to(&p);
+	expect(a, "PING", "-NOAUTH Authentication required.\r\n");
+	expect_prefix(a, "AUTH default x", "-WRONGPASS");
+	expect(a, "AUTH bob b", OK);
+	expect(a, "PING", "+PONG\r\n");
+	expect(a, "RESET", "+RESET\r\n");
+	expect(a, "PING", "-NOAUTH Authentication required.\r\n");
+	resp_send_bytes(a, "*11\r\n", 5);
+	expect_reply(a, "-ERR Protocol error: unauthenticated multibulk length\r\n");
+	ck_assert(resp_read_eof(a));
+	resp_close(a);
+	a = connect_to(&p);
+	resp_send_bytes(a, "*2\r\n$4\r\nAUTH\r\n$16385\r\n", 24);
+	expect_reply(a, "-ERR Protocol error: unauthenticated bulk length\r\n");
+	ck_assert(resp_read_eof(a));
+	resp_close(a);
+	ck_assert_int_eq(proc_stop(&p), 0);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ many at once */
 
 static void *hammer(void *ctx)
@@ -659,5 +715,5 @@ END_TEST
 
 COMMAND_TESTS("acl", test_default_user, test_rules_are_shown, test_wrong_rules, test_passwords, test_commands, test_keys,
               test_keys_behind_words, test_selectors, test_channels, test_changed_before_exec, test_changed_within_exec,
-              test_deleted_users_leave, test_client_list, test_log, test_scripts, test_dryrun, test_cat_and_genpass, test_file,
+              test_deleted_users_leave, test_client_list, test_log, test_scripts, test_dryrun, test_cat_and_genpass, test_file, test_save_fails, test_default_user_off,
               test_start_is_refused, test_requirepass_and_rewrite, test_changes_under_load)

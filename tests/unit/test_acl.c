@@ -141,6 +141,25 @@ START_TEST(test_answers)
 }
 END_TEST
 
+START_TEST(test_reads_all)
+{
+	static const struct {
+		const char *rules;
+		bool may;
+	} cases[] = {
+		{ "+get ~*", true }, { "+get %R~*", true }, { "+get %RW~*", true }, { "+get %W~*", false }, { "+get ~a", false },
+		{ "+set ~*", false }, { "+get ~a (~*)", false }, { "+get ~a (+get ~*)", true }, { "+@all ~* &*", true },
+	};
+	struct arg argv[] = { { "get", 3 }, { "a", 1 } };
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct acl_user *u = make(cases[i].rules, NULL);
+		ck_assert_msg(acl_may_read_any(u, command_find("get", 3), argv, 2) == cases[i].may, "%s", cases[i].rules);
+		acl_user_unref(u);
+	}
+	ck_assert(acl_may_read_any(NULL, command_find("get", 3), argv, 2)); /* the server itself */
+}
+END_TEST
+
 /* Renaming a command does not change what rules say of it. */
 START_TEST(test_renamed)
 {
@@ -205,6 +224,7 @@ int main(void)
 	tcase_add_test(tc, test_shown);
 	tcase_add_test(tc, test_refused);
 	tcase_add_test(tc, test_answers);
+	tcase_add_test(tc, test_reads_all);
 	tcase_add_test(tc, test_renamed);
 	tcase_add_test(tc, test_registry);
 	tcase_add_test(tc, test_hash);
