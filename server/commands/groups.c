@@ -37,6 +37,7 @@ struct command *const command_groups[] = {
 	stream_group_commands,
 	stream_pending_commands,
 	stream_info_commands,
+	sort_commands,
 	bitmap_commands,
 	bitfield_commands,
 	dump_commands,
