@@ -672,6 +672,7 @@ START_TEST(detach_and_attach)
 	fix_send(fd, "again", 5);
 	fix_recv(fd, text, 5);
 	ck_assert_mem_eq(text, "again", 5);
+	latch_wait(&opened, 1);
 	ck_assert_int_eq(net_conn_tag(the_conn), 5);
 	ck_assert_ptr_eq(net_conn_ctx(the_conn), &o);
 	close(fd);

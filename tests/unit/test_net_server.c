@@ -683,7 +683,7 @@ END_TEST
 
 static enum net_action stop_in_data(struct net_conn *c)
 {
-	net_server_stop(the_server, 1000);
+	net_server_stop(net_loop_server(net_conn_loop(c)), 1000);
 	return echo(c);
 }
 

@@ -41,7 +41,7 @@ static bool fails(const char *name)
 	result name params; \
 	result name params \
 	{ \
-		static result(*real) params; \
+		static result(*_Atomic real) params; \
 		if (!real) \
 			real = REAL(#name, result(*) params); \
 		return fails(#name) ? (result)-1 : real args; \
@@ -77,7 +77,7 @@ FAILING(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
 	int name params; \
 	int name params \
 	{ \
-		static int(*real) params; \
+		static int(*_Atomic real) params; \
 		if (!real) \
 			real = REAL(#name, int(*) params); \
 		return fails(#name) ? (error) : real args; \
