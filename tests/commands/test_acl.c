@@ -334,6 +334,34 @@ START_TEST(test_deleted_users_leave)
 }
 END_TEST
 
+static void wait_until_blocked(int64_t n)
+{
+	while (info_int(c, "clients", "blocked_clients") != n)
+		;
+}
+
+/* Who waits for a key that its user has lost meanwhile does not get it; who waits for a user that is gone, goes. */
+START_TEST(test_changed_while_blocked)
+{
+	struct resp_client *u = user("waits", "+@all ~k*");
+	resp_send(u, "BLPOP k1 k2 0");
+	wait_until_blocked(1);
+	expect(c, "ACL SETUSER waits resetkeys ~other", OK);
+	expect(c, "RPUSH k1 v", ":1\r\n");
+	expect_reply(u, NO_KEY);
+	expect(c, "LLEN k1", ":1\r\n");
+	expect(c, "ACL SETUSER waits ~k*", OK);
+	resp_send(u, "BLPOP k2 0");
+	wait_until_blocked(1);
+	expect(c, "ACL DELUSER waits", ":1\r\n");
+	ck_assert(resp_read_eof(u));
+	wait_until_blocked(0);
+	expect(c, "RPUSH k2 v", ":1\r\n");
+	expect(c, "LLEN k2", ":1\r\n");
+	resp_close(u);
+}
+END_TEST
+
 START_TEST(test_client_list)
 {
 	struct resp_client *u = user("listed", "+@all ~*");
@@ -715,5 +743,5 @@ END_TEST
 
 COMMAND_TESTS("acl", test_default_user, test_rules_are_shown, test_wrong_rules, test_passwords, test_commands, test_keys,
               test_keys_behind_words, test_selectors, test_channels, test_changed_before_exec, test_changed_within_exec,
-              test_deleted_users_leave, test_client_list, test_log, test_scripts, test_dryrun, test_cat_and_genpass, test_file, test_save_fails, test_default_user_off,
+              test_deleted_users_leave, test_changed_while_blocked, test_client_list, test_log, test_scripts, test_dryrun, test_cat_and_genpass, test_file, test_save_fails, test_default_user_off,
               test_start_is_refused, test_requirepass_and_rewrite, test_changes_under_load)
