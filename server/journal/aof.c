@@ -350,7 +350,8 @@ static bool set_appendonly(const struct config *now, char **error)
 		aof_end();
 		return true;
 	}
-	int err = attach();
+	/* What is being loaded would be logged as if it were new. */
+	int err = dispatch_gates_now() & GATE_LOADING ? -EBUSY : attach();
 	if (!err)
 		return true;
 	*error = strdup("Unable to turn on AOF. Check server logs.");

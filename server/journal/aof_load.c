@@ -107,6 +107,16 @@ static int torn_tail(struct file_load *f, const struct aof_scan *s)
 	return err;
 }
 
+/* Tests look at a server that loads. */
+static void delay(const struct aof_load *l)
+{
+	if (!l->call->alone)
+		exec_out(worker_current->index);
+	usleep((useconds_t)l->cfg->key_load_delay_us);
+	if (!l->call->alone)
+		exec_in(worker_current->index);
+}
+
 static int scan_file(struct file_load *f, struct aof_scan *s)
 {
 	struct aof_load *l = f->l;
@@ -116,13 +126,15 @@ static int scan_file(struct file_load *f, struct aof_scan *s)
 		int err = run_unit(f, &u);
 		if (err)
 			return err;
-		if (s->units % PROGRESS_UNITS == 0) {
+		if (s->units % PROGRESS_UNITS == 0 || l->cfg->key_load_delay_us > 0) {
 			worker_refresh_clock(worker_current);
 			if (l->progress && !l->progress(l->bytes + u.end, l->total))
 				return -ECANCELED;
 		}
 		if (!l->call->alone)
 			exec_checkpoint(worker_current->index);
+		if (__builtin_expect(l->cfg->key_load_delay_us > 0, 0))
+			delay(l);
 	}
 	if (r == -ENODATA)
 		r = torn_tail(f, s);
@@ -221,6 +233,10 @@ int aof_load_files(struct aof_load *l)
 		int n = snprintf(path, sizeof path, "%s/%s", l->dir, m->v[i].name);
 		l->total += n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 	}
+	if (m->n)
+		log_notice("Loading the append-only log: %zu files, %llu bytes", m->n, (unsigned long long)l->total);
+	if (l->progress && !l->progress(0, l->total))
+		return -ECANCELED;
 	for (size_t i = 0; i < m->n; i++) {
 		int err = m->v[i].type == AOF_HISTORY ? 0 : load_file(l, &m->v[i], i == last);
 		if (err)

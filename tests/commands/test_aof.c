@@ -502,6 +502,38 @@ START_TEST(rewrites_by_itself)
 }
 END_TEST
 
+/* While the log is read, whoever asks for keys is told so; the log is not switched on twice. */
+START_TEST(loading)
+{
+	struct proc p;
+	char dir[sizeof p.dir];
+	struct resp_client *o = start_in(&p, NULL, BASIC, false);
+	for (int i = 0; i < 300; i++)
+		expect_int(o, "INCR n", i + 1);
+	stop(&p, o, true);
+	snprintf(dir, sizeof dir, "%s", p.dir);
+	const struct proc_spec slow = { .config = BASIC "key-load-delay 20000\n", .dir = dir,
+		                        .ready = "Loading the append-only log" };
+	ck_assert_int_eq(proc_start(&p, &slow), 0);
+	o = connect_to(&p);
+	expect(o, "GET n", "-LOADING Redis is loading the dataset in memory\r\n");
+	expect(o, "BGREWRITEAOF", "-LOADING Redis is loading the dataset in memory\r\n");
+	ck_assert_int_eq(info_int(o, "persistence", "loading"), 1);
+	ck_assert_int_gt(info_int(o, "persistence", "loading_total_bytes"), 5000);
+	expect(o, "CONFIG SET appendonly no", "+OK\r\n");
+	expect_prefix(o, "CONFIG SET appendonly yes", "-ERR");
+	/* alone commands get their turn between two records */
+	expect_any(o, "CLIENT LIST");
+	resp_send(o, "SHUTDOWN NOSAVE");
+	ck_assert(proc_wait_exit(&p, 4000));
+	p.keep_dir = true;
+	stop(&p, o, true);
+	o = start_in(&p, dir, BASIC, false);
+	expect_bulk(o, "GET n", "300");
+	stop(&p, o, false);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ failing disks */
 
 static void fails_and_recovers(const char *policy, const char *call)
@@ -570,4 +602,4 @@ START_TEST(rewrite_fails)
 END_TEST
 
 COMMAND_TESTS("aof", restart, base_of_commands, kill_loses_nothing_acknowledged, exchange, strange_names, torn_tail, flipped_bit,
-              old_single_file, empty_log_beside_a_dump, switching, rewrites_by_itself, write_fails, sync_fails, rewrite_fails)
+              old_single_file, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, rewrite_fails)
