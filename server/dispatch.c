@@ -376,6 +376,21 @@ void dispatch_set_gate(enum dispatch_gate gate, bool on)
 		__atomic_fetch_and(&dispatch_gates, ~(unsigned)gate, __ATOMIC_RELAXED);
 }
 
+/* A snapshot reads the value that the command would change in place: better wait than copy it. Commands of several keys
+ * and transactions copy. */
+static bool waits_for_snapshot(struct call *c)
+{
+	const struct command *cmd = c->cmd;
+	if (!(cmd->flags & CMD_WRITE) || !cmd->single_key || !(cmd->keys[0].flags & KEY_RW) ||
+	    c->client->flags & (CLIENT_MULTI | CLIENT_INTERNAL))
+		return false;
+	struct store_key key = call_key(c, 1);
+	store_lock(c->op.store, key.hash);
+	bool frozen = store_frozen(&c->op, &key);
+	store_unlock(c->op.store, key.hash);
+	return frozen && hold_park_frozen(worker_current, c->client);
+}
+
 /* true: a gate is shut for this command. */
 static bool gated(struct call *c, unsigned shut, bool *hold)
 {
@@ -391,6 +406,10 @@ static bool gated(struct call *c, unsigned shut, bool *hold)
 	}
 	if (shut & GATE_AOF && (flags & CMD_WRITE || !strcmp(cmd->name, "ping")) && !(c->client->flags & CLIENT_INTERNAL)) {
 		aof_refuse_write(c->reply);
+		return true;
+	}
+	if (shut & GATE_SNAPSHOT && waits_for_snapshot(c)) {
+		*hold = true;
 		return true;
 	}
 	/* DEBUG looks at what is being built. */

@@ -16,6 +16,7 @@ extern bool dispatch_paused;
 
 /* Reasons why commands do not run as usual, tested once per command. */
 enum dispatch_gate {
+	GATE_SNAPSHOT = 16, /* a snapshot runs: changes of large values in place wait until it has read them */
 	GATE_LOADING = 1, /* the data set is being loaded */
 	GATE_DISK = 2,    /* saving failed: writes are refused */
 	GATE_AOF = 8,     /* the append-only log cannot be written: writes are refused */

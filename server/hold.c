@@ -190,3 +190,11 @@ bool hold_park(struct worker *w, struct client *c)
 	atomic_fetch_add_explicit(&parked, 1, memory_order_relaxed);
 	return true;
 }
+
+bool hold_park_frozen(struct worker *w, struct client *c)
+{
+	if (!push(&w->hold.parked, net_conn_id_of(c->conn), 0))
+		return false;
+	c->flags |= CLIENT_PARKED;
+	return true;
+}

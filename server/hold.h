@@ -33,6 +33,9 @@ void hold_wake(void);
 bool hold_park(struct worker *w, struct client *c);
 /* How often clients were parked. [any] */
 uint64_t hold_parked(void);
+/* The client's next command waits until a snapshot has read a large value: it is tried again when the loop wakes, which
+ * it does every millisecond meanwhile. false: no memory. */
+bool hold_park_frozen(struct worker *w, struct client *c);
 /* This loop wants to be woken at the next step of the log, for reasons of its own (WAITAOF). */
 void hold_want_wake(struct worker *w);
 

@@ -166,6 +166,22 @@ void snapshot_thaw(struct store *s, const struct store_key *key, struct entry *e
 	f->orphan = true;
 }
 
+bool store_frozen(struct store_op *op, const struct store_key *key)
+{
+	struct store *s = op->store;
+	const struct store_snapshot *sn = s->snapshot;
+	if (!sn || sn->aborted || !sn->sink.frozen)
+		return false;
+	struct table *t = shard_table(shard_of(s, key->hash), op->db);
+	struct slot at;
+	struct entry *e = t ? table_find(t, key, &at) : NULL;
+	if (!e || entry_type(e) == STORE_STRING)
+		return false;
+	if ((e->flags ^ t->parity) & ENTRY_PARITY && large_bytes(e, sn->sink.large_bytes))
+		snapshot_save(s, t, key, e);
+	return e->flags & ENTRY_FROZEN && frozen_of(s, key->hash, e);
+}
+
 bool snapshot_orphan(struct store *s, struct entry *e)
 {
 	struct store_key key = shard_key_of(s, e);

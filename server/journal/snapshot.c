@@ -11,10 +11,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "server/dispatch.h"
 #include "server/exec.h"
 #include "server/worker.h"
 
-#define WRITER_NICE 10
+#define WRITER_NICE 5
 #define STEP_US 250 /* of a loop's time, once a millisecond */
 
 /*
@@ -334,8 +335,10 @@ static int begin(struct store *s, unsigned loops, const struct snapshot_request 
 		end_cut();
 		err = -EAGAIN;
 	}
-	if (!err)
+	if (!err) {
 		atomic_store(&snap.running, true);
+		dispatch_set_gate(GATE_SNAPSHOT, true);
+	}
 	return err;
 }
 
@@ -362,6 +365,7 @@ static void conclude(void)
 	struct snapshot_request r = snap.request;
 	int err = atomic_load(&snap.err);
 	atomic_store(&snap.running, false);
+	dispatch_set_gate(GATE_SNAPSHOT, false);
 	if (r.done)
 		r.done(r.ctx, err);
 }

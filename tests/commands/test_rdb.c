@@ -239,6 +239,57 @@ START_TEST(transfers_keep_the_sum)
 }
 END_TEST
 
+/* Large values stand still while they are saved: their writers wait, those of other keys do not, and a deleted or renamed
+ * one is in the file all the same. */
+START_TEST(large_values_while_saving)
+{
+	struct proc p, q;
+	char line[8192], dir[64] = "/tmp/test_rdb.XXXXXX";
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	own_server(&p, DEBUG_ON);
+	struct resp_client *a = connect_to(&p), *b = connect_to(&p);
+	for (int i = 0; i < 300; i++) {
+		size_t n = (size_t)snprintf(line, sizeof line, "HSET h:%d", i % 3);
+		for (int k = 0; k < 200; k++)
+			n += (size_t)snprintf(line + n, sizeof line - n, " f%d value-%d", i * 200 + k, k);
+		expect_any(a, line);
+	}
+	for (int round = 0; round < 10; round++) {
+		expect_any(a, "HSET h:0 f before");
+		expect_any(a, "HSET h:1 f before");
+		expect_any(a, "HSET h:2 f before");
+		expect_prefix(a, "BGSAVE", "+Background saving started");
+		resp_send(b, "HSET h:0 f after");
+		expect(a, "RENAME h:1 other", "+OK\r\n");
+		expect(a, "COPY h:2 copied", ":1\r\n");
+		expect(a, "UNLINK h:2", ":1\r\n");
+		expect_reply(b, ":0\r\n");
+		expect_bulk(a, "HGET h:0 f", "after");
+		expect_any(a, "HSET other f after");
+		while (info_int(a, "persistence", "rdb_bgsave_in_progress") == 1)
+			expect_any(b, "HSET h:0 g x");
+		copy_file(p.dir, dir);
+		start_in(&q, dir, "");
+		struct resp_client *r = connect_to(&q);
+		ck_assert_int_eq(ask_int(r, "DBSIZE"), 3);
+		expect_bulk(r, "HGET h:0 f", "before");
+		expect_bulk(r, "HGET h:1 f", "before");
+		expect_bulk(r, "HGET h:2 f", "before");
+		ck_assert_int_ge(ask_int(r, "HLEN h:2"), 20000);
+		resp_close(r);
+		ck_assert_int_eq(proc_stop(&q), 0);
+		proc_clean(&q);
+		expect(a, "RENAME other h:1", "+OK\r\n");
+		expect(a, "RENAME copied h:2", "+OK\r\n");
+	}
+	resp_close(a);
+	resp_close(b);
+	ck_assert_int_eq(proc_stop(&p), 0);
+	proc_clean(&p);
+	remove_dir(dir);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ failure */
 
 static bool log_has(struct proc *p, const char *text)
@@ -484,6 +535,6 @@ START_TEST(checking_tool)
 }
 END_TEST
 
-COMMAND_TESTS_WITH("rdb", DEBUG_ON, restart_keeps_everything, files_go_both_ways, transfers_keep_the_sum, full_disk_stops_writes,
+COMMAND_TESTS_WITH("rdb", DEBUG_ON, restart_keeps_everything, files_go_both_ways, transfers_keep_the_sum, large_values_while_saving, full_disk_stops_writes,
                    failing_fsync, shutdown_that_cannot_save, damaged_file_is_refused, save_points, replies, loading, flushall_gives_up,
                    checking_tool)
