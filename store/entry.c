@@ -73,18 +73,28 @@ void entry_free(struct entry *e)
 
 /* ------------------------------------------------------------------ blobs */
 
-struct blob *blob_new(size_t len, size_t cap)
+static struct blob *blob_made(void *(*alloc)(size_t n), size_t len, size_t cap)
 {
 	size_t size;
 	if (__builtin_add_overflow(cap, sizeof(struct blob), &size))
 		return NULL;
-	struct blob *b = mem_alloc(size);
+	struct blob *b = alloc(size);
 	if (b) {
 		b->refs = 1;
 		b->len = len;
 		b->cap = cap;
 	}
 	return b;
+}
+
+struct blob *blob_new(size_t len, size_t cap)
+{
+	return blob_made(mem_alloc, len, cap);
+}
+
+struct blob *blob_new_zeroed(size_t len, size_t cap)
+{
+	return blob_made(mem_calloc, len, cap);
 }
 
 void blob_unref(struct blob *b)

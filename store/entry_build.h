@@ -87,6 +87,8 @@ void entry_init_access(const struct store_op *op, struct entry *e);
 
 /* A blob with its bytes unset and one reference. NULL: out of memory. */
 struct blob *blob_new(size_t len, size_t cap);
+/* The same with its bytes zero, which costs nothing where the memory comes fresh from the system. */
+struct blob *blob_new_zeroed(size_t len, size_t cap);
 static inline void blob_ref(struct blob *b)
 {
 	__atomic_fetch_add(&b->refs, 1, __ATOMIC_RELAXED);

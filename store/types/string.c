@@ -140,17 +140,33 @@ static size_t grown_room(size_t len)
 	return len + (len < GROW_STEP_MAX ? len : GROW_STEP_MAX);
 }
 
+/* A blob that begins with these bytes and goes on in zeros. A bit set far out must not cost the time to write all before
+ * it: memory that comes fresh from the system is zero already. */
+static struct blob *blob_extended(const char *old, size_t keep, size_t len, size_t cap)
+{
+	bool far = len - keep >= GROW_STEP_MAX;
+	struct blob *b = far ? blob_new_zeroed(len, cap) : blob_new(len, cap);
+	if (!b)
+		return NULL;
+	if (keep)
+		memcpy(b->bytes, old, keep);
+	if (!far)
+		memset(b->bytes + keep, 0, len - keep);
+	return b;
+}
+
 /* The blob in e made len bytes long, alone and with room; its old reference is used up unless NULL is returned. */
 static struct blob *grow_blob(struct blob *b, size_t len)
 {
-	if (!blob_shared(b) && b->cap >= len)
+	size_t keep = b->len < len ? b->len : len;
+	if (!blob_shared(b) && b->cap >= len) {
+		memset(b->bytes + keep, 0, len - keep);
+		b->len = len;
 		return b;
-	struct blob *n = blob_new(len, len > b->len ? grown_room(len) : len);
-	if (!n)
-		return NULL;
-	memcpy(n->bytes, b->bytes, b->len < len ? b->len : len);
-	n->len = b->len < len ? b->len : len;
-	blob_unref(b);
+	}
+	struct blob *n = blob_extended(b->bytes, keep, len, len > b->len ? grown_room(len) : len);
+	if (n)
+		blob_unref(b);
 	return n;
 }
 
@@ -165,7 +181,7 @@ static struct entry *rebuild_raw(struct store_op *op, const struct store_key *ke
 		plan.flags = ENTRY_EMBEDDED | ENTRY_RAW;
 		plan.val_len = len;
 		plan.room = slab_class(entry_plan_size(&plan) + (e && len > old_len ? len : 0));
-	} else if (!(b = blob_new(len, e && len > old_len ? grown_room(len) : len))) {
+	} else if (!(b = blob_extended(old, keep, len, e && len > old_len ? grown_room(len) : len))) {
 		return NULL;
 	}
 	struct entry *n = entry_new(&plan);
@@ -173,12 +189,13 @@ static struct entry *rebuild_raw(struct store_op *op, const struct store_key *ke
 		blob_unref(b);
 		return NULL;
 	}
-	if (b)
+	if (b) {
 		entry_put_payload(n, b);
-	char *to = b ? b->bytes : entry_bytes(n);
-	if (keep)
-		memcpy(to, old, keep);
-	memset(to + keep, 0, len - keep);
+	} else {
+		if (keep)
+			memcpy(entry_bytes(n), old, keep);
+		memset(entry_bytes(n) + keep, 0, len - keep);
+	}
 	entry_init_access(op, n);
 	if (e)
 		memcpy(n->access, e->access, sizeof n->access);
@@ -204,7 +221,6 @@ struct entry *store_string_grow(struct store_op *op, const struct store_key *key
 		if (!b)
 			return NULL;
 		entry_put_payload(e, b);
-		b->len = len;
 		*bytes = b->bytes;
 	} else {
 		size_t head = e && e->flags & ENTRY_EMBEDDED ? entry_size(e) - e->val_len : 0;
@@ -212,6 +228,8 @@ struct entry *store_string_grow(struct store_op *op, const struct store_key *key
 			e->flags |= ENTRY_RAW;
 			e->kind = string_kind(STRING_RAW);
 			e->val_len = (uint16_t)len;
+			if (len > old_len)
+				memset(entry_bytes(e) + old_len, 0, len - old_len);
 		} else {
 			e = rebuild_raw(op, key, e, len, old, old_len);
 			if (!e)
@@ -219,7 +237,5 @@ struct entry *store_string_grow(struct store_op *op, const struct store_key *key
 		}
 		*bytes = e->flags & ENTRY_BLOB ? entry_blob(e)->bytes : entry_bytes(e);
 	}
-	if (len > old_len)
-		memset(*bytes + old_len, 0, len - old_len);
 	return e;
 }
