@@ -381,11 +381,6 @@ static bool reads_all(const struct acl_selector *s)
 	return all;
 }
 
-bool acl_may_read_all(const struct acl_user *u)
-{
-	return !u || u->unrestricted || reads_all(u->selectors[0]);
-}
-
 bool acl_may_read_any(const struct acl_user *u, const struct command *cmd, const struct arg *argv, unsigned argc)
 {
 	struct question q = { .cmd = cmd, .argv = argv, .argc = argc, .has_keys = cmd->find_keys || cmd->keys[0].flags };

@@ -58,8 +58,6 @@ enum acl_denied acl_check(const struct acl_user *u, const struct command *cmd, c
                           unsigned *at);
 /* Whether the command is allowed where every key may be read: SORT with BY or GET. */
 bool acl_may_read_any(const struct acl_user *u, const struct command *cmd, const struct arg *argv, unsigned argc);
-/* Whether the user's own selector reads every key. */
-bool acl_may_read_all(const struct acl_user *u);
 /* Check the call's command for its client; if refused, log, count and reply NOPERM. */
 bool acl_allows(struct call *c);
 /* The same for a command that was queued by MULTI and is executed now. */

@@ -48,9 +48,9 @@ static bool read_limit(struct call *c, unsigned i, struct options *o)
 
 static bool may_look_elsewhere(struct call *c, const char *option)
 {
-	if (!(c->client->flags & CLIENT_RESTRICTED) || acl_may_read_all(c->client->user))
+	if (acl_may_read_any(c->client->user, c->cmd, c->argv, c->argc))
 		return true;
-	reply_errorf(c->reply, "ERR %s option of SORT denied due to insufficient ACL permissions", option);
+	reply_errorf(c->reply, "ERR %s option of SORT denied due to insufficient ACL permissions.", option);
 	return false;
 }
 

@@ -224,6 +224,27 @@ START_TEST(test_keys_behind_words)
 }
 END_TEST
 
+/* BY and GET look at keys that no argument names. */
+START_TEST(test_sort)
+{
+	static const char denied[] = "-ERR BY option of SORT denied due to insufficient ACL permissions.\r\n";
+	struct resp_client *u = user("sort", "+@all ~k*");
+	expect(c, "RPUSH k 2 1", ":2\r\n");
+	expect(u, "SORT k", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+	expect(u, "SORT k BY w*", denied);
+	expect(u, "SORT_RO k BY w*", denied);
+	expect_prefix(u, "SORT k GET w*", "-ERR GET option of SORT denied");
+	expect_prefix(u, "EVAL \"return redis.call('sort', 'k', 'by', 'w*')\" 1 k", "-ERR BY option of SORT denied");
+	expect(u, "SORT k STORE other", NO_KEY);
+	expect(c, "ACL SETUSER sort (~*)", OK); /* every key, but no command */
+	expect(u, "SORT k BY w*", denied);
+	expect(c, "ACL SETUSER sort (%R~* +sort)", OK);
+	expect_prefix(u, "SORT k BY w* GET z*", "*2\r\n");
+	resp_close(u);
+	expect_int(c, "ACL DELUSER sort", 1);
+}
+END_TEST
+
 START_TEST(test_selectors)
 {
 	struct resp_client *u = user("sel", "+get ~a* (+set ~b* &x) (+get %R~c*)");
@@ -685,7 +706,7 @@ START_TEST(test_default_user_off)
 	ck_assert(resp_read_eof(a));
 	resp_close(a);
 	a = connect_to(&p);
-	resp_send_bytes(a, "*2\r\n$4\r\nAUTH\r\n$16385\r\n", 24);
+	resp_send_bytes(a, "*2\r\n$4\r\nAUTH\r\n$16385\r\n", 22);
 	expect_reply(a, "-ERR Protocol error: unauthenticated bulk length\r\n");
 	ck_assert(resp_read_eof(a));
 	resp_close(a);
@@ -742,6 +763,6 @@ START_TEST(test_changes_under_load)
 END_TEST
 
 COMMAND_TESTS("acl", test_default_user, test_rules_are_shown, test_wrong_rules, test_passwords, test_commands, test_keys,
-              test_keys_behind_words, test_selectors, test_channels, test_changed_before_exec, test_changed_within_exec,
+              test_keys_behind_words, test_sort, test_selectors, test_channels, test_changed_before_exec, test_changed_within_exec,
               test_deleted_users_leave, test_changed_while_blocked, test_client_list, test_log, test_scripts, test_dryrun, test_cat_and_genpass, test_file, test_save_fails, test_default_user_off,
               test_start_is_refused, test_requirepass_and_rewrite, test_changes_under_load)
