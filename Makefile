@@ -52,6 +52,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 pic = $(patsubst %.c,$(B)/pic/%.o,$(1))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/%)
+KQUEUE_BIN := $(addprefix $(B)/tests/test_kqueue_,conn server)
 COMMANDS_BIN := $(COMMANDS_SRC:tests/commands/%.c=$(B)/tests/commands/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/%)
 OUR_LIBS := $(B)/libserver.a $(B)/libshoalstore.a $(B)/libshoalnet.a
@@ -112,6 +113,14 @@ test: ## install what is missing, build, run unit tests, command tests and a sho
 $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(B)/libtest.a $(OUR_LIBS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+# The kqueue backend: the tests of connections and servers with a library built for it, on a model of kqueue.
+KQUEUE_OBJ := $(patsubst %.c,$(B)/kqueue/%.o,$(NET_SRC) tests/lib/net_fixture.c tests/lib/kqueue/model.c)
+$(B)/tests/test_kqueue_%: $(B)/kqueue/tests/unit/test_net_%.o $(KQUEUE_OBJ)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+$(B)/kqueue/%.o: %.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(SAY)"CC $< (kqueue)"; $(CC) $(ALL_CFLAGS) -DNET_HAVE_KQUEUE -Itests/lib/kqueue -c -o $@ $<
 # The embedding example is tested as it stands in store/README.md.
 $(B)/gen/store_example.c: store/README.md
 	$(Q)mkdir -p $(@D); sed -n '/^```c$$/,/^```$$/{/^```/d;p}' $< >$@
@@ -122,8 +131,8 @@ $(B)/tests/commands/test_%: $(B)/obj/tests/commands/test_%.o $(B)/libtest.a $(OU
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
-unit: $(UNIT_BIN) $(B)/shoal-compat ## unit tests
-	$(Q)$(SLOW) tests/lib/run.sh unit $(UNIT_BIN)
+unit: $(UNIT_BIN) $(KQUEUE_BIN) $(B)/shoal-compat ## unit tests
+	$(Q)$(SLOW) tests/lib/run.sh unit $(UNIT_BIN) $(KQUEUE_BIN)
 	$(Q)$(B)/shoal-compat README.md
 commands: $(B)/shoal-server $(COMMANDS_BIN) ## command tests against a running server, with 1 and with 4 loops
 	$(Q)status=0; for n in $(LOOPS); do SHOAL_SERVER=$(B)/shoal-server SHOAL_LOOPS=$$n \

@@ -10,10 +10,14 @@
 
 #include <stdbool.h>
 
+#if defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__) || defined(__APPLE__)
+#define NET_HAVE_KQUEUE
+#endif
+
 enum poll_events {
 	POLL_READ = 1,
 	POLL_WRITE = 2,
-	POLL_HANGUP = 4, /* both directions have ended; reported even if not asked for */
+	POLL_HANGUP = 4, /* both directions have ended; reported even if not asked for, where the system can */
 	POLL_ERROR = 8,  /* the same for a pending error */
 	POLL_EOF = 16,   /* the peer sends no more; reported by edge-triggered backends */
 	POLL_EDGE = 32,  /* asked for: report changes only */
@@ -58,7 +62,7 @@ struct poll_backend {
 	void (*leave)(struct poller *p);
 };
 
-extern const struct poll_backend poll_epoll, poll_uring, poll_poll;
+extern const struct poll_backend poll_epoll, poll_uring, poll_kqueue, poll_poll;
 
 /* The backend of an enum net_backend; NULL: this system does not have it. */
 const struct poll_backend *poll_choose(int backend);

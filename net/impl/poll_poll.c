@@ -123,12 +123,19 @@ const struct poll_backend *poll_choose(int backend)
 	switch (backend) {
 	case NET_BACKEND_POLL:
 		return &poll_poll;
+#ifdef NET_HAVE_KQUEUE
+	case NET_BACKEND_KQUEUE:
+		return &poll_kqueue;
+#endif
 #ifdef __linux__
 	case NET_BACKEND_AUTO:
 	case NET_BACKEND_EPOLL:
 		return &poll_epoll;
 	case NET_BACKEND_URING:
 		return &poll_uring;
+#elif defined(NET_HAVE_KQUEUE)
+	case NET_BACKEND_AUTO:
+		return &poll_kqueue;
 #else
 	case NET_BACKEND_AUTO:
 		return &poll_poll;
