@@ -292,6 +292,7 @@ int persist_load(void)
 {
 	const struct config *cfg = config_ref();
 	atomic_store(&persist.load_started_s, clock_wall_ms() / 1000);
+	atomic_store(&persist.load_logged_ms, clock_mono_ms());
 	int err = cfg->appendonly ? aof_load(aof_progress) : load_file(cfg, false);
 	config_unref(cfg);
 	if (err && err != -ECANCELED)

@@ -307,7 +307,7 @@ static int start(const struct config *cfg)
 	err = err ? err : latency_init(server.loops, command_count());
 	err = err ? err : monitor_init(server.loops);
 	account_init();
-	err = err ? err : script_init(server.loops);
+	err = err ? err : script_init(server.loops + 1);
 	err = err ? err : evict_init(server.loops);
 	err = err ? err : pubsub_init(server.loops);
 	notify_init();

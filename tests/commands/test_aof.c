@@ -442,6 +442,45 @@ START_TEST(old_single_file)
 }
 END_TEST
 
+/* Commands of every class of execution, and scripts, in a log of another server's. */
+START_TEST(all_classes)
+{
+	static const char *const lines[][6] = {
+		{ "SELECT", "0" }, { "EVAL", "return redis.call('set',KEYS[1],ARGV[1])", "1", "gone", "v" }, { "FLUSHDB" },
+		{ "MULTI" }, { "EVAL", "redis.call('incr','n') return redis.call('incr','n')", "0" }, { "SET", "b", "1" }, { "EXEC" },
+		{ "RPUSH", "l", "3", "1", "2" }, { "SORT", "l", "BY", "w_*", "STORE" }, { "MSET", "x", "1", "y", "2" },
+		{ "SWAPDB", "0", "1" }, { "EVAL", "return redis.call('set',KEYS[1],ARGV[1])", "1", "k1", "v" },
+	};
+	static const char manifest[] = "file appendonly.aof.1.incr.aof seq 1 type i\n";
+	struct proc p;
+	char path[512];
+	struct resp_client *o = start_in(&p, NULL, "save \"\"\n", false);
+	stop(&p, o, true);
+	snprintf(path, sizeof path, "%s/appendonlydir", p.dir);
+	ck_assert_int_eq(mkdir(path, 0755), 0);
+	snprintf(path, sizeof path, "%s/appendonlydir/appendonly.aof.manifest", p.dir);
+	int fd = open(path, O_CREAT | O_WRONLY, 0644);
+	ck_assert(write(fd, manifest, sizeof manifest - 1) == sizeof manifest - 1);
+	close(fd);
+	snprintf(path, sizeof path, "%s/appendonlydir/appendonly.aof.1.incr.aof", p.dir);
+	fd = open(path, O_CREAT | O_WRONLY, 0644);
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		int n = 0;
+		while (n < 6 && lines[i][n])
+			n++;
+		dprintf(fd, "*%d\r\n", n);
+		for (int k = 0; k < n; k++)
+			dprintf(fd, "$%zu\r\n%s\r\n", strlen(lines[i][k]), lines[i][k]);
+	}
+	close(fd);
+	o = start_in(&p, p.dir, BASIC, false);
+	expect(o, "KEYS *", "*1\r\n$2\r\nk1\r\n");
+	expect(o, "SELECT 1", "+OK\r\n");
+	expect(o, "MGET n b x gone", "*4\r\n$1\r\n2\r\n$1\r\n1\r\n$1\r\n1\r\n$-1\r\n");
+	stop(&p, o, false);
+}
+END_TEST
+
 START_TEST(empty_log_beside_a_dump)
 {
 	struct proc p;
@@ -602,4 +641,4 @@ START_TEST(rewrite_fails)
 END_TEST
 
 COMMAND_TESTS("aof", restart, base_of_commands, kill_loses_nothing_acknowledged, exchange, strange_names, torn_tail, flipped_bit,
-              old_single_file, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, rewrite_fails)
+              old_single_file, all_classes, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, rewrite_fails)
