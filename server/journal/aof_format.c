@@ -79,7 +79,8 @@ static bool put(struct aof_out *o, const char *prefix, size_t prefix_len, const 
 	p = put_hex(p, total, digits);
 	*p++ = '\n';
 	char *body = p;
-	memcpy(p, prefix, prefix_len);
+	if (prefix_len)
+		memcpy(p, prefix, prefix_len);
 	p += prefix_len;
 	memcpy(p, bytes, len);
 	memcpy(p + len, exec_command, suffix_len);

@@ -417,7 +417,7 @@ START_TEST(test_restart)
 	o = again(&p, o, config);
 	expect_same(o, want, "log");
 	expect_prefix(o, "BGREWRITEAOF", "+");
-	for (int i = 0; info_int(o, "persistence", "aof_rewrite_in_progress") && i < 2000 * proc_time_factor(); i++)
+	for (int i = 0; info_int(o, "persistence", "aof_rewrite_in_progress") == 1 && i < 2000 * proc_time_factor(); i++)
 		usleep(5000); /* a field of INFO: nothing tells of its change */
 	o = again(&p, o, config);
 	expect_same(o, want, "log rewritten");
