@@ -344,7 +344,8 @@ static struct waiter *waiter_new(const struct call *c, const struct block_spec *
 	*w = (struct waiter){ .msg = { .run = deliver }, .client = c->client, .loop = c->loop, .kind = spec->kind,
 		                  .if_gone = spec->if_gone, .quiet = cl->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP),
 		                  .further = spec->n > 1 || spec->target, .timeout_ms = spec->timeout_ms,
-		                  .timed_out = spec->timed_out, .sequence = cl->journaled, .cmd = c->cmd, .argc = c->argc, .links = links };
+		                  .timed_out = spec->timed_out, .sequence = cl->journaled, .cmd = c->cmd,
+		                  .argc = c->argc, .links = links };
 	w->shadow = (struct client){ .id = cl->id, .resp = cl->resp, .loop = cl->loop, .db = (uint16_t)c->op.db,
 		                         .created_ms = cl->created_ms, .last_active_ms = cl->last_active_ms,
 		                         .flags = CLIENT_INTERNAL | CLIENT_AUTHENTICATED | (cl->flags & CLIENT_NO_TOUCH) };

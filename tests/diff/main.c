@@ -3,7 +3,7 @@
  * end must agree.
  *
  *   shoal-diff [--count N] [--seed S] [--loops 1,4] [--resp 2|3] [--groups string,keys] [--conns N] [--max N]
- *              [--allow FILE] [--trace]
+ *              [--allow FILE] [--trace] [--schedules N]
  *
  * The stream is cut into chunks of 2000 commands, each with a seed of its own and beginning with empty databases; chunk i
  * has the seed S + i, so that a chunk is replayed by its seed alone. RESP2 and RESP3 take turns.
@@ -16,7 +16,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "tests/diff/sides.h"
+#include "tests/diff/schedule.h"
 
 enum { CHUNK = 2000, MAX_BATCH = 512, PRINT = 2000 };
 
@@ -38,7 +38,7 @@ struct run {
 	/* the chunk */
 	uint64_t seed;
 	int resp;
-	bool broken, trace;
+	bool broken, trace, schedule;
 	/* all */
 	uint64_t commands, mismatches, allowed, max;
 	const char *groups;
@@ -78,9 +78,9 @@ static void mismatch(struct run *r, int side, char *command, char *ours, char *t
 	r->mismatches++;
 	r->broken = true;
 	printf("MISMATCH  seed %" PRIu64 ", RESP%d, connection %d, %s against %s\n  command %s\n  ours    %s\n  theirs  %s\n"
-	       "  replay  make diff SEED=%" PRIu64 " COUNT=%d DIFF_ARGS=\"--resp %d%s%s\"\n",
-	       r->seed, r->resp, r->conn, r->sides.side[side].name, r->sides.side[0].name, command, ours, theirs, r->seed, CHUNK,
-	       r->resp, r->groups ? " --groups " : "", r->groups ? r->groups : "");
+	       "  replay  make diff SEED=%" PRIu64 " COUNT=%d DIFF_ARGS=\"--resp %d%s%s%s\"\n",
+	       r->seed, r->resp, r->conn, r->sides.side[side].name, r->sides.side[0].name, command, ours, theirs, r->seed,
+	       r->schedule ? 0 : CHUNK, r->resp, r->schedule ? " --schedules 1" : "", r->groups ? " --groups " : "", r->groups ? r->groups : "");
 	fflush(stdout);
 }
 
@@ -301,6 +301,40 @@ static int run_chunk(struct run *r, uint64_t seed, int resp, uint64_t count)
 	return 0;
 }
 
+static void schedule_differs(void *ctx, int side, const char *what, const char *ours, const char *theirs)
+{
+	struct run *r = ctx;
+	char *command = strdup(what), *a = strdup(ours), *b = strdup(theirs);
+	mismatch(r, side, command, a, b);
+	free(command);
+	free(a);
+	free(b);
+}
+
+/* Clients that wait for each other; as many connections as there can be. */
+static int run_schedule(struct run *r, uint64_t seed, int resp)
+{
+	int conns = r->sides.conns;
+	r->seed = seed;
+	r->resp = resp;
+	r->broken = false;
+	r->schedule = true;
+	r->conn = 0;
+	r->sides.conns = MAX_CONNS;
+	int result = sides_begin(&r->sides, resp);
+	if (!result) {
+		gen_init(&r->gen, seed, resp);
+		if (!schedule_run(&r->sides, &r->gen, schedule_differs, r))
+			sides_compare_data(&r->sides, data_differs, r);
+		if (!r->broken)
+			sides_check_journal(&r->sides, data_differs, r);
+		sides_end(&r->sides);
+	}
+	r->sides.conns = conns;
+	r->schedule = false;
+	return result;
+}
+
 static bool has_types(struct sides *s)
 {
 	struct resp_client *c = resp_connect(s->side[1].proc.port);
@@ -317,6 +351,7 @@ struct options {
 	uint64_t count, seed;
 	const char *loops, *allow;
 	int resp, conns;
+	long schedules; /* -1: one for 5000 commands */
 };
 
 static int parse_options(int argc, char **argv, struct options *o, struct run *r)
@@ -324,7 +359,7 @@ static int parse_options(int argc, char **argv, struct options *o, struct run *r
 	static const struct option names[] = {
 		{ "count", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "loops", 1, NULL, 'l' }, { "resp", 1, NULL, 'r' },
 		{ "groups", 1, NULL, 'g' }, { "conns", 1, NULL, 'c' }, { "max", 1, NULL, 'm' }, { "allow", 1, NULL, 'a' },
-		{ "trace", 0, NULL, 't' }, { NULL, 0, NULL, 0 },
+		{ "trace", 0, NULL, 't' }, { "schedules", 1, NULL, 'S' }, { NULL, 0, NULL, 0 },
 	};
 	for (int ch; (ch = getopt_long(argc, argv, "", names, NULL)) != -1;) {
 		switch (ch) {
@@ -337,6 +372,7 @@ static int parse_options(int argc, char **argv, struct options *o, struct run *r
 		case 'm': r->max = strtoull(optarg, NULL, 10); break;
 		case 'a': o->allow = optarg; break;
 		case 't': r->trace = true; break;
+		case 'S': o->schedules = strtol(optarg, NULL, 10); break;
 		default: return -1;
 		}
 	}
@@ -348,7 +384,7 @@ static int parse_options(int argc, char **argv, struct options *o, struct run *r
 int main(int argc, char **argv)
 {
 	static struct run r = { .max = 20 };
-	struct options o = { 1000000, (uint64_t)time(NULL), "1,4", "tests/diff/allow.txt", 0, 3 };
+	struct options o = { 1000000, (uint64_t)time(NULL), "1,4", "tests/diff/allow.txt", 0, 3, -1 };
 	if (parse_options(argc, argv, &o, &r) || allow_load(o.allow) || sides_start(&r.sides, o.loops, o.conns))
 		return 2;
 	r.gen.emit = emit;
@@ -364,6 +400,10 @@ int main(int argc, char **argv)
 		int resp = o.resp ? o.resp : chunks % 2 ? 3 : 2;
 		result = run_chunk(&r, o.seed + chunks, resp, left < CHUNK ? left : CHUNK);
 	}
+	if (o.schedules < 0)
+		o.schedules = r.groups ? 0 : (long)(o.count / 5000);
+	for (long i = 0; i < o.schedules && r.mismatches < r.max && !result; i++)
+		result = run_schedule(&r, o.seed + (uint64_t)i, o.resp ? o.resp : i % 2 ? 3 : 2);
 	allow_print();
 	int missing = 0;
 	if (!result && !r.groups && r.commands >= 100000 && !r.mismatches)
@@ -375,6 +415,7 @@ int main(int argc, char **argv)
 	printf("diff: %" PRIu64 " commands in %lld s, RESP2 and RESP3, loops %s, %" PRIu64 " intended differences\n", r.commands,
 	       (long long)(time(NULL) - began), o.loops, r.allowed);
 	uint64_t bad = r.mismatches + (uint64_t)missing + (result != 0);
+	printf("diff: %ld schedules of clients that wait for each other\n", o.schedules);
 	printf("diff: %" PRIu64 " passed, %" PRIu64 " failed\n", bad ? chunks - (r.mismatches < chunks ? r.mismatches : chunks) : chunks,
 	       bad);
 	return bad != 0;
