@@ -20,7 +20,6 @@
 #define W_CLUSTER "cluster mode"
 #define W_SCRIPTS "scripts"
 #define W_NOTIFY "keyspace notifications"
-#define W_TYPES "the data types they tune"
 /* What has nothing to do here. */
 #define N_LOOPS "=every loop reads, executes and writes; their number is set with `loops`"
 #define N_TABLE "=tables grow and shrink one bucket at a time, there is nothing to rehash"
@@ -244,11 +243,11 @@ const struct config_row config_rows[] = {
 	INT64("set-max-intset-entries", NULL, set_max_intset_entries, "512", 0, INF, 0, NULL),
 	INT64("set-max-listpack-entries", NULL, set_max_listpack_entries, "128", 0, INF, 0, NULL),
 	INT64("set-max-listpack-value", NULL, set_max_listpack_value, "64", 0, INF, 0, NULL),
-	INT64("zset-max-listpack-entries", "zset-max-ziplist-entries", zset_max_listpack_entries, "128", 0, INF, 0, W_TYPES),
-	INT64("zset-max-listpack-value", "zset-max-ziplist-value", zset_max_listpack_value, "64", 0, INF, MEM, W_TYPES),
-	INT64("hll-sparse-max-bytes", NULL, hll_sparse_max_bytes, "3000", 0, INF, MEM, W_TYPES),
-	INT64("stream-node-max-bytes", NULL, stream_node_max_bytes, "4096", 0, INF, MEM, W_TYPES),
-	INT64("stream-node-max-entries", NULL, stream_node_max_entries, "100", 0, INF, 0, W_TYPES),
+	INT64("zset-max-listpack-entries", "zset-max-ziplist-entries", zset_max_listpack_entries, "128", 0, INF, 0, NULL),
+	INT64("zset-max-listpack-value", "zset-max-ziplist-value", zset_max_listpack_value, "64", 0, INF, MEM, NULL),
+	INT64("hll-sparse-max-bytes", NULL, hll_sparse_max_bytes, "3000", 0, INF, MEM, NULL),
+	INT64("stream-node-max-bytes", NULL, stream_node_max_bytes, "4096", 0, INF, MEM, NULL),
+	INT64("stream-node-max-entries", NULL, stream_node_max_entries, "100", 0, INF, 0, NULL),
 	ENUM("sanitize-dump-payload", NULL, sanitize_dump_payload, "no", sanitizes, 0, "=every payload is checked in full"),
 	/* persistence */
 	SPECIAL("save", NULL, &config_save, "3600 1 300 100 60 10000", CONFIG_MULTI, NULL),

@@ -38,6 +38,7 @@ struct command *const command_groups[] = {
 	stream_pending_commands,
 	stream_info_commands,
 	sort_commands,
+	hyperloglog_commands,
 	bitmap_commands,
 	bitfield_commands,
 	dump_commands,

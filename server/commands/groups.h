@@ -41,6 +41,7 @@ extern struct command server_commands[];
 extern struct command debug_commands[];
 extern struct command config_commands[];
 extern struct command sort_commands[];
+extern struct command hyperloglog_commands[];
 extern struct command bitmap_commands[];
 extern struct command bitfield_commands[];
 extern struct command dump_commands[];
