@@ -282,8 +282,9 @@ static int begin(void *ctx)
 	return io_open(&b->file, b->temp, IO_NEW);
 }
 
-static int chunk(void *ctx, const char *bytes, size_t len)
+static int chunk(void *ctx, const char *bytes, size_t len, unsigned last_db)
 {
+	(void)last_db;
 	struct aof_base *b = ctx;
 	b->out.len = 0;
 	if (!aof_out_raw(&b->out, bytes, len))
@@ -295,7 +296,7 @@ static int large(void *ctx, unsigned db, const struct entry *e)
 {
 	struct snapshot_buf buf = { .db = SNAPSHOT_NO_DB };
 	put_entry(ctx, &buf, db, e);
-	int err = buf.failed ? -ENOMEM : chunk(ctx, buf.p, buf.len);
+	int err = buf.failed ? -ENOMEM : chunk(ctx, buf.p, buf.len, db);
 	snapshot_buf_clear(&buf);
 	return err;
 }

@@ -30,6 +30,7 @@ struct save {
 	uint64_t crc, written_back;
 	bool incremental;
 	unsigned delay_us;
+	uint32_t db; /* selected in the file */
 	struct store_op op; /* what access clocks are measured by */
 	int policy;         /* maxmemory_policy */
 	int64_t start_ms, used_mem;
@@ -130,6 +131,7 @@ static void put_sizes(struct save *s)
 		n += rdb_put_len(head + n, s->count[db].keys);
 		n += rdb_put_len(head + n, s->count[db].volatile_keys);
 		rdb_copy_bytes(&s->out, head, n);
+		s->db = db;
 	}
 }
 
@@ -166,9 +168,23 @@ static void dawdle(const struct save *s, const char *bytes, size_t len)
 	}
 }
 
-static int chunk(void *ctx, const char *bytes, size_t len)
+/* Chunks come from all loops in any order, each with its SELECTDB first: said again only where it is another. */
+static size_t known_select(const struct save *s, const char *bytes, size_t len)
+{
+	struct rdb_scan scan = { .p = (const uint8_t *)bytes, .end = (const uint8_t *)bytes + len };
+	if (!len || *scan.p++ != RDB_OP_SELECTDB)
+		return 0;
+	uint64_t db = rdb_scan_len(&scan);
+	return db == s->db ? (size_t)(scan.p - (const uint8_t *)bytes) : 0;
+}
+
+static int chunk(void *ctx, const char *bytes, size_t len, unsigned last_db)
 {
 	struct save *s = ctx;
+	size_t skip = known_select(s, bytes, len);
+	bytes += skip;
+	len -= skip;
+	s->db = last_db;
 	if (__builtin_expect(s->delay_us, 0))
 		dawdle(s, bytes, len);
 	return rdb_copy_records(&s->out, bytes, len);
@@ -177,8 +193,9 @@ static int chunk(void *ctx, const char *bytes, size_t len)
 static int large(void *ctx, unsigned db, const struct entry *e)
 {
 	struct save *s = ctx;
-	struct snapshot_buf b = { .db = SNAPSHOT_NO_DB, .direct = &s->out };
+	struct snapshot_buf b = { .db = s->db, .direct = &s->out };
 	put_entry(s, &b, db, e);
+	s->db = db;
 	return b.failed ? -ENOMEM : s->out.err;
 }
 
@@ -243,6 +260,7 @@ static struct save *new_save(const struct rdb_save *q, int *err)
 	s->q = *q;
 	s->file.fd = -1;
 	s->dbs = dbs;
+	s->db = SNAPSHOT_NO_DB;
 	s->start_ms = clock_wall_ms();
 	s->result.duration_ms = clock_mono_ms();
 	s->used_mem = (int64_t)mem_used();

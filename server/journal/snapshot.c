@@ -183,7 +183,7 @@ static int consume(const struct item *it)
 	const struct snapshot_request *r = &snap.request;
 	if (it->frozen)
 		return r->format->large(r->ctx, it->db, store_frozen_entry(it->frozen));
-	return r->format->chunk(r->ctx, it->bytes, it->len);
+	return r->format->chunk(r->ctx, it->bytes, it->len, it->db);
 }
 
 static void *write_all(void *arg)
@@ -233,6 +233,7 @@ static void flush_part(struct part *p)
 	}
 	struct item *it = item_of(b->p);
 	it->frozen = NULL;
+	it->db = b->db;
 	it->len = b->len;
 	it->cap = b->cap;
 	push(it);

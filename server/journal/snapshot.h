@@ -43,7 +43,8 @@ struct snapshot_format {
 	void (*entry)(void *ctx, struct snapshot_buf *b, unsigned db, const struct entry *e);
 	/* The following run on the writer thread, in this order; a negative errno fails the snapshot and only drop() follows. */
 	int (*begin)(void *ctx);
-	int (*chunk)(void *ctx, const char *bytes, size_t len); /* as entry() made it */
+	/* As entry() made it; last_db: of its last entry. */
+	int (*chunk)(void *ctx, const char *bytes, size_t len, unsigned last_db);
 	int (*large)(void *ctx, unsigned db, const struct entry *e); /* a value that stands still meanwhile */
 	int (*end)(void *ctx);   /* all entries came: footer, fsync, rename */
 	void (*drop)(void *ctx); /* the snapshot failed or was aborted: remove what was begun */
