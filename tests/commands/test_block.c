@@ -310,9 +310,18 @@ START_TEST(test_other_ways_to_make_a_key)
 	expect_woken("RPUSH l x", "COPY l k");
 	expect_woken("RPUSH l x", "LMOVE l k LEFT LEFT");
 	expect_woken("RPUSH l x", "RPOPLPUSH l k");
+	expect_woken("SADD s x", "SORT s ALPHA STORE k");
+	expect(c, "RPUSH l x", ":1\r\n");
+	struct resp_value *dump = resp_ask(c, "DUMP l");
+	struct resp_client *k = waits("BLPOP k 0");
+	const struct resp_bytes restore[] = { { "RESTORE", 7 }, { "k", 1 }, { "0", 1 }, { dump->text, dump->len } };
+	ck_assert(resp_send_argv(c, 4, restore));
+	expect_reply(c, OK);
+	resp_value_free(dump);
+	expect_last(k, "*2\r\n$1\r\nk\r\n$1\r\nx\r\n");
 	expect(other, "SELECT 1", OK);
 	expect(other, "RPUSH k x", ":1\r\n");
-	struct resp_client *k = waits("BLPOP k 0");
+	k = waits("BLPOP k 0");
 	expect(other, "MOVE k 0", ":1\r\n");
 	expect_last(k, "*2\r\n$1\r\nk\r\n$1\r\nx\r\n");
 	expect(other, "RPUSH k x", ":1\r\n");
@@ -324,6 +333,80 @@ START_TEST(test_other_ways_to_make_a_key)
 	expect(c, "ZUNIONSTORE k 1 z1", ":1\r\n");
 	expect_last(k, "*3\r\n$1\r\nk\r\n$1\r\nx\r\n$1\r\n1\r\n");
 	resp_close(other);
+}
+END_TEST
+
+/* Waiters see what a script left, whether it named its keys or not. */
+START_TEST(test_scripts)
+{
+	static const char *const pushes[] = {
+		"EVAL \"redis.call('rpush','k','y') redis.call('lpush','k','x') redis.call('rpop','k') return 1\" 1 k",
+		"EVAL \"redis.call('rpush','k','y') redis.call('lpush','k','x') redis.call('rpop','k') return 1\" 0",
+		"EVAL \"redis.call('rpush','l1','x') redis.call('lmove','l1','k','left','left') return 1\" 1 other",
+	};
+	for (size_t i = 0; i < sizeof pushes / sizeof *pushes; i++) {
+		struct resp_client *k = waits("BLPOP k 0"), *m = waits("BLMOVE k d LEFT LEFT 0");
+		expect(c, pushes[i], ":1\r\n");
+		expect(c, "RPUSH k z", ":1\r\n");
+		expect_last(k, "*2\r\n$1\r\nk\r\n$1\r\nx\r\n");
+		expect_last(m, "$1\r\nz\r\n");
+		expect(c, "DBSIZE", ":1\r\n");
+		expect(c, "DEL d", ":1\r\n");
+	}
+	expect(c, "EVAL \"return redis.call('blpop','k',0)\" 1 k", "$-1\r\n");
+	expect(c, "EVAL \"return redis.call('bzpopmin','k',0)\" 1 k", "$-1\r\n");
+}
+END_TEST
+
+/* What a user may no longer do is refused when it is served. */
+START_TEST(test_users)
+{
+	expect(c, "ACL SETUSER bob on nopass ~* +@all", OK);
+	struct resp_client *k = connect_to(&server);
+	expect(k, "AUTH bob x", OK);
+	ck_assert(resp_send(k, "BLPOP k 0"));
+	wait_blocked(1);
+	expect(c, "ACL SETUSER bob resetkeys ~other", OK);
+	expect(c, "RPUSH k x", ":1\r\n");
+	expect_prefix(k, NULL, "-NOPERM ");
+	expect(c, "LLEN k", ":1\r\n");
+	ck_assert(resp_send(k, "BLPOP other 0"));
+	wait_blocked(1);
+	expect(c, "ACL DELUSER bob", ":1\r\n");
+	ck_assert(resp_read_eof(k));
+	resp_close(k);
+	wait_blocked(0);
+}
+END_TEST
+
+START_TEST(test_waitaof)
+{
+	struct proc p;
+	own_server(&p, "appendonly yes\nappendfsync everysec\n");
+	struct resp_client *k = connect_to(&p);
+	expect(k, "SET a 1", OK);
+	expect(k, "WAITAOF 1 0 0", "*2\r\n:1\r\n:0\r\n");
+	expect(k, "SET a 2", OK);
+	expect(k, "WAITAOF 1 0 10000", "*2\r\n:1\r\n:0\r\n");
+	expect(k, "WAITAOF 1 0 0", "*2\r\n:1\r\n:0\r\n");
+	expect(k, "WAITAOF 1 1 10", "*2\r\n:1\r\n:0\r\n");
+	resp_close(k);
+	ck_assert_int_eq(proc_stop(&p), 0);
+}
+END_TEST
+
+/* A blocked client is not idle; one that was, is again. */
+START_TEST(test_idle_timeout)
+{
+	expect(c, "CONFIG SET timeout 1", OK);
+	struct resp_client *k = connect_to(&server);
+	ck_assert(resp_send(k, "BLPOP k 1.5"));
+	expect_reply(k, NONE);
+	ck_assert(resp_read_eof(k));
+	resp_close(k);
+	resp_close(c);
+	c = connect_to(&server);
+	expect(c, "CONFIG SET timeout 0", OK);
 }
 END_TEST
 
@@ -502,5 +585,6 @@ END_TEST
 
 COMMAND_TESTS_WITH("block", "enable-debug-command yes\n", test_without_waiting, test_arguments, test_timeouts, test_served,
                    test_moves, test_chains, test_many_destinations, test_order, test_transactions, test_other_types,
-                   test_other_ways_to_make_a_key, test_databases, test_streams, test_groups, test_unblock, test_pipelines,
+                   test_other_ways_to_make_a_key, test_scripts, test_users, test_waitaof,
+                   test_idle_timeout, test_databases, test_streams, test_groups, test_unblock, test_pipelines,
                    test_clients_that_go, test_journal, test_statistics)
