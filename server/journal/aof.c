@@ -40,7 +40,6 @@ static struct {
 	struct aof_manifest manifest; /* until the log's thread has it */
 	bool append;
 	uint64_t chain;
-	bool loaded;
 	/* rewriting */
 	atomic_bool scheduled, rewriting; /* rewriting: from the cut to done() */
 	char base_path[4096];
@@ -579,7 +578,8 @@ static bool grown(void)
 
 static void begin_anew(void)
 {
-	log_warning("The journal ran out of memory: the append-only log begins anew.");
+	log_warning("The append-only log begins anew: %s",
+	            aof_log_error() == ENOENT ? "its files have vanished" : "the journal ran out of memory");
 	if (atomic_load(&aof.rewriting))
 		snapshot_abort();
 	aof_end();

@@ -61,6 +61,6 @@ void aof_info_sizes(struct info_text *t)
 	info_num(t, "aof_pending_rewrite", 0);
 	info_num(t, "aof_buffer_length", (int64_t)s.buffered);
 	info_num(t, "aof_pending_bio_fsync", s.buffered != 0);
-	info_num(t, "aof_delayed_fsync", 0);
+	info_num(t, "aof_delayed_fsync", (int64_t)s.slow_syncs);
 	info_num(t, "journal_parked", (int64_t)hold_parked());
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "server/clock.h"
 #include "server/config.h"
@@ -20,6 +21,8 @@
 #define SYNC_AFTER_RECORDS ((uint64_t)1 << 18) /* the journal keeps what is not durable: well below its capacity */
 #define NAP_MS 4
 #define RETRY_MS 100
+#define LOOK_MS 500
+#define SLOW_SYNC_MS 1000
 
 struct aof_log aof_log = { .durable = UINT64_MAX, .stats_mutex = PTHREAD_MUTEX_INITIALIZER,
 	                   .rewrite = { .last_s = -1 }, .file = { .fd = -1 } };
@@ -138,7 +141,10 @@ int aof_log_sync(void)
 {
 	struct aof_log *l = &aof_log;
 	if (l->size != l->synced_size) {
+		int64_t start_ms = clock_mono_ms();
 		int err = io_sync(&l->file);
+		if (clock_mono_ms() - start_ms > SLOW_SYNC_MS)
+			atomic_fetch_add(&l->slow_syncs, 1);
 		if (err) {
 			l->sync_failed = true;
 			return err;
@@ -234,7 +240,7 @@ static void retry(void)
 {
 	struct aof_log *l = &aof_log;
 	nap(RETRY_MS);
-	int err = atomic_load(&l->lost) ? -ENOMEM : recover();
+	int err = atomic_load(&l->lost) ? -atomic_load(&l->error) : recover();
 	if (err)
 		atomic_store(&l->error, -err);
 }
@@ -252,6 +258,29 @@ static void rest(void)
 		journal_wait(l->reader);
 }
 
+/* Whether somebody took the files away: what is written since would be in no file that a start finds. */
+static bool files_vanished(void)
+{
+	struct aof_log *l = &aof_log;
+	char name[AOF_NAME_MAX + 16], path[4096];
+	int64_t now_ms = clock_mono_ms();
+	if (now_ms - l->looked_ms < LOOK_MS || atomic_load(&l->detached))
+		return false;
+	l->looked_ms = now_ms;
+	snprintf(name, sizeof name, "%.255s.manifest", l->name);
+	aof_log_path(name, path, sizeof path);
+	return access(path, F_OK) && errno == ENOENT;
+}
+
+/* What only a new beginning can mend. 0 or -errno. */
+static int beyond_repair(void)
+{
+	int err = journal_lost(aof_log.journal) ? -ENOMEM : files_vanished() ? -ENOENT : 0;
+	if (err)
+		atomic_store(&aof_log.lost, true);
+	return err;
+}
+
 static void *run(void *arg)
 {
 	struct aof_log *l = &aof_log;
@@ -265,10 +294,8 @@ static void *run(void *arg)
 			continue;
 		}
 		int r = step(false);
-		if (r == 0 && journal_lost(l->journal)) {
-			atomic_store(&l->lost, true);
-			r = -ENOMEM;
-		}
+		if (r == 0)
+			r = beyond_repair();
 		if (r == 0 && (stop || flush))
 			r = sync_if_due(true);
 		if (r < 0) {
@@ -412,7 +439,7 @@ void aof_log_get_stats(struct aof_log_stats *out)
 		.size = atomic_load(&l->total), .base_size = atomic_load(&l->base_size), .buffered = atomic_load(&l->pending),
 		.rewriting = l->rewrite.running, .rewrite_started_ms = l->rewrite.started_ms, .last_rewrite_s = l->rewrite.last_s,
 		.last_rewrite_err = l->rewrite.last_err, .rewrites = l->rewrite.count,
-		.failed_in_row = l->rewrite.failed_in_row,
+		.failed_in_row = l->rewrite.failed_in_row, .slow_syncs = atomic_load(&l->slow_syncs),
 	};
 	pthread_mutex_unlock(&l->stats_mutex);
 }

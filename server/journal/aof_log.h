@@ -47,7 +47,7 @@ unsigned aof_log_failures(void);
 
 /* The files on the disk are a whole log: not so between a start with `detached` and the first base. [any] */
 bool aof_log_complete(void);
-/* Records were lost for want of memory: the log is to be stopped and begun anew with a base. [any] */
+/* Records were lost for want of memory, or the files have vanished: the log is to be stopped and begun anew with a base. [any] */
 bool aof_log_lost(void);
 
 /* enum config_appendfsync; the rest as the directives. [alone] */
@@ -73,7 +73,7 @@ struct aof_log_stats {
 	int64_t last_rewrite_s;      /* -1: none */
 	int last_rewrite_err;
 	uint64_t rewrites, failed_in_row;
-	uint64_t delayed_syncs;
+	uint64_t slow_syncs; /* that took longer than a second */
 };
 void aof_log_get_stats(struct aof_log_stats *out); /* [any] */
 

@@ -29,7 +29,7 @@ struct aof_log {
 	/* the journal's sequences */
 	uint64_t gathered, written, unsynced_records;
 	_Atomic uint64_t durable;
-	int64_t first_unsynced_ms; /* monotonic */
+	int64_t first_unsynced_ms, looked_ms; /* monotonic */
 	bool at_marker;
 	/* failure */
 	bool sync_failed;
@@ -37,7 +37,7 @@ struct aof_log {
 	atomic_bool lost; /* the journal is not whole: only a new beginning helps */
 	atomic_uint failures;
 	/* figures */
-	_Atomic uint64_t total, base_size, pending;
+	_Atomic uint64_t total, base_size, pending, slow_syncs;
 	pthread_mutex_t stats_mutex; /* of what follows; marker, base and incr_seq change only while no rewrite runs */
 	struct {
 		bool running, ended, switched, rdb;

@@ -381,6 +381,8 @@ START_TEST(torn_tail)
 	expect(o, "SET c 3", "+OK\r\n");
 	stop(&p, o, true);
 	ck_assert_int_eq(check_aof(path, NULL, "are sound"), 0);
+	find(&p, "manifest", path, sizeof path);
+	ck_assert_int_eq(check_aof(path, NULL, "The log is sound: 2 files."), 0);
 	o = start_in(&p, p.dir, BASIC, false);
 	expect_bulk(o, "GET c", "3");
 	stop(&p, o, false);
@@ -618,6 +620,27 @@ START_TEST(sync_fails)
 }
 END_TEST
 
+/* Somebody removes the directory: a new log is begun. */
+START_TEST(vanished_directory)
+{
+	struct proc p;
+	char cmd[400];
+	struct resp_client *o = start_in(&p, NULL, BASIC "appendfsync always\n", false);
+	expect(o, "SET a 1", "+OK\r\n");
+	snprintf(cmd, sizeof cmd, "rm -rf %s/appendonlydir", p.dir);
+	ck_assert_int_eq(system(cmd), 0);
+	ck_assert(proc_wait_log(&p, "its files have vanished", 5000));
+	wait_for(o, "aof_rewrites", 1);
+	wait_for_text(o, "aof_last_bgrewrite_status:ok");
+	wait_for_text(o, "aof_last_write_status:ok");
+	expect(o, "SET b 2", "+OK\r\n");
+	crash(&p, o);
+	o = start_in(&p, p.dir, BASIC, false);
+	expect(o, "MGET a b", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+	stop(&p, o, false);
+}
+END_TEST
+
 START_TEST(rewrite_fails)
 {
 	static const char *const calls[] = { "open", "sync", "rename" };
@@ -641,4 +664,5 @@ START_TEST(rewrite_fails)
 END_TEST
 
 COMMAND_TESTS("aof", restart, base_of_commands, kill_loses_nothing_acknowledged, exchange, strange_names, torn_tail, flipped_bit,
-              old_single_file, all_classes, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, rewrite_fails)
+              old_single_file, all_classes, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, vanished_directory,
+              rewrite_fails)
