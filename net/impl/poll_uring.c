@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -57,6 +58,7 @@ struct watch {
 
 struct poller {
 	struct io_uring ring;
+	int made;     /* 0 or -errno */
 	bool running; /* on the loop's thread */
 	bool incremental;
 	struct watch *watches; /* by descriptor */
@@ -135,18 +137,36 @@ static void free_poller(struct poller *p)
 }
 
 /* The ring belongs to the thread that enables it, in its first wait. */
-static struct poller *open_uring(int *err)
+static void *make_ring(void *arg)
 {
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
 		         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
 		.cq_entries = CQ_ENTRIES,
 	};
+	struct poller *p = arg;
+	p->made = io_uring_queue_init_params(SQ_ENTRIES, &p->ring, &params);
+	return NULL;
+}
+
+/* On a thread of its own: when a ring goes, the kernel interrupts the system calls of the thread that made it. */
+static int open_ring(struct poller *p)
+{
+	pthread_t thread;
+	int err = pthread_create(&thread, NULL, make_ring, p);
+	if (err)
+		return -err;
+	pthread_join(thread, NULL);
+	return p->made;
+}
+
+static struct poller *open_uring(int *err)
+{
 	struct poller *p = calloc(1, sizeof *p);
 	*err = -ENOMEM;
 	if (!p)
 		return NULL;
-	*err = io_uring_queue_init_params(SQ_ENTRIES, &p->ring, &params);
+	*err = open_ring(p);
 	if (*err) {
 		free_poller(p);
 		return NULL;
