@@ -222,6 +222,35 @@ static void run_many(bool commit, size_t capacity)
 	journal_free(j);
 }
 
+/* Back to the first record that is not released, over the ends of blocks, as often as one likes. */
+START_TEST(test_rewind)
+{
+	struct journal *j = journal_new(1 << 16);
+	struct journal_reader *r = journal_subscribe(j);
+	struct journal_record rec;
+	uint64_t released = 0;
+
+	for (uint64_t i = 1; i <= 20000; i++)
+		ck_assert_uint_eq(journal_append(j, (unsigned)i % 16, 1, &i, sizeof i), i);
+	for (uint64_t upto = 3000; upto <= 20000; upto += 3400) {
+		for (int again = 0; again < 2; again++) {
+			journal_rewind(r);
+			for (uint64_t i = released + 1; i <= upto; i++) {
+				ck_assert(journal_next(r, &rec));
+				ck_assert_uint_eq(rec.sequence, i);
+				ck_assert(memcmp(rec.payload, &i, sizeof i) == 0);
+			}
+		}
+		released = upto - 1000;
+		journal_release(r, released);
+	}
+	journal_rewind(r);
+	ck_assert(journal_next(r, &rec) && rec.sequence == released + 1);
+	journal_unsubscribe(r);
+	journal_free(j);
+}
+END_TEST
+
 START_TEST(test_many_producers)
 {
 	run_many(true, 65536);
@@ -555,6 +584,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_idle);
 	tcase_add_test(t, test_record);
+	tcase_add_test(t, test_rewind);
 	tcase_add_test(t, test_many_producers);
 	tcase_add_test(t, test_many_producers_admission);
 	tcase_add_test(t, test_many_producers_unadmitted);
