@@ -25,11 +25,12 @@
 
 static const char *target; /* the call to fail; changes while no server runs */
 static int target_error;
-static atomic_long countdown, log_lines;
+static atomic_long countdown, log_lines, made; /* made: calls on loops' threads */
 static _Thread_local bool inside; /* this thread is in a function of the library */
 
 static bool fails(const char *name)
 {
+	atomic_fetch_add(&made, net_loop_current() != NULL);
 	bool ours = inside || net_loop_current() || strstr(name, "queue_init"); /* on a thread of its own */
 	if (!target || !ours || strcmp(name, target) || atomic_fetch_sub(&countdown, 1) != 1)
 		return false;
@@ -388,6 +389,33 @@ START_TEST(without_io_uring_there_is_epoll_and_a_word_about_it)
 }
 END_TEST
 
+#define ECHOES 500
+
+START_TEST(an_echo_costs_three_system_calls)
+{
+	const struct net_events e = { .data = on_data };
+	struct net_options o;
+	char buf[64];
+	int port;
+	fix_options(&o, _i, 1);
+	struct net_server *s = fix_start(&e, &o, "tcp4://127.0.0.1:0", &port);
+	int fd = fix_connect(port);
+	fix_send(fd, "first", 5);
+	fix_recv(fd, buf, 5);
+	long before = atomic_load(&made);
+	for (int i = 0; i < ECHOES; i++) {
+		memset(buf, 'x', sizeof buf);
+		fix_send(fd, buf, sizeof buf);
+		fix_recv(fd, buf, sizeof buf);
+	}
+	long n = atomic_load(&made) - before;
+	ck_assert_int_ge(n, 2 * ECHOES - 2);
+	ck_assert_int_le(n, 3 * ECHOES + 2); /* wait, receive, send */
+	close(fd);
+	fix_stop(s, 1000);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("net_syscalls");
@@ -395,6 +423,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, every_call_fails_once, 0, FIX_WAYS * CALLS);
 	tcase_add_test(t, every_call_is_reached);
+	tcase_add_loop_test(t, an_echo_costs_three_system_calls, 0, FIX_WAYS);
 	tcase_add_test(t, without_io_uring_there_is_epoll_and_a_word_about_it);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
