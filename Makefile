@@ -63,7 +63,7 @@ SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 # Sanitizers are slow: the time limits of unit tests grow.
 SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
 
-.PHONY: all help run test unit commands diff readme faults lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
+.PHONY: all help run test unit commands clients diff readme faults lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
 .SECONDARY:
 all: $(B)/shoal-server ## build the server
 
@@ -161,6 +161,9 @@ faults: $(B)/shoal-server $(B)/shoal-faults $(B)/forget.so ## kill -9 and power 
 		$(B)/shoal-faults power $(POWER) $(B)/forget.so || status=1; \
 		$(B)/shoal-faults slow 1 $(B)/forget.so || status=1; \
 		$(B)/shoal-faults everysec $(EVERYSEC) $(B)/forget.so || status=1; exit $$status
+
+clients: $(B)/shoal-server ## real client libraries against the server (installs them)
+	$(Q)B=$(B) tests/clients/run.sh $(B)/shoal-server
 
 lint: ## house rules
 	@tests/lib/lint.sh
