@@ -92,12 +92,11 @@ static bool read_unit(struct call *c, unsigned i, struct range *r)
 static bool settle(struct range *r, size_t len)
 {
 	int64_t total = (int64_t)len * (r->by_bit ? 8 : 1);
-	if (r->start < 0 && r->end < 0 && r->start > r->end)
-		return false;
 	r->start += r->start < 0 ? total : 0;
 	r->end += r->end < 0 ? total : 0;
 	r->start = r->start < 0 ? 0 : r->start;
-	r->end = r->end < 0 ? 0 : r->end >= total ? total - 1 : r->end;
+	r->end = r->end < 0 ? 0 : r->end;
+	r->end = r->end >= total ? total - 1 : r->end; /* of no bytes: before the start */
 	if (r->start > r->end)
 		return false;
 	if (!r->by_bit) {
@@ -145,6 +144,8 @@ static void run_bitcount(struct call *c)
 	if (wrong)
 		return;
 	const char *bytes = e ? entry_string(e, buf, &len) : NULL;
+	if (r.start < 0 && r.end < 0 && r.start > r.end) /* BITPOS takes them for the first byte */
+		bytes = NULL;
 	reply_int(c->reply, bytes && settle(&r, len) ? (int64_t)count_range((const uint8_t *)bytes, &r) : 0);
 }
 
@@ -205,69 +206,52 @@ static void run_bitpos(struct call *c)
 
 /* ------------------------------------------------------------------ BITOP */
 
-struct source {
-	const uint8_t *bytes;
-	size_t len;
-	char buf[24];
-};
-
-/* The sources as bytes; false: one is of another type, or memory is out. */
-static bool read_sources(struct call *c, struct source *s, unsigned n, size_t *longest)
+/* The result in place of whatever the key held. It answers `raw`, however short. */
+static void bitop_store(struct call *c, const struct store_key *key, const char *bytes, size_t len)
 {
-	for (unsigned i = 0; i < n; i++) {
-		struct store_key key = call_key(c, 3 + i);
+	bool fresh = call_observed() && !store_exists(&c->op, key);
+	struct entry *e = store_set_string(&c->op, key, bytes, len, STORE_NO_EXPIRY);
+	char *at;
+	if (!e) {
+		reply_oom(c->reply);
+		return;
+	}
+	if (entry_encoding(e) != STRING_RAW)
+		store_string_grow(&c->op, key, e, len, &at); /* if memory is short, the value is right all the same */
+	if (fresh)
+		call_event(c, key, NOTIFY_NEW, "new");
+	call_touch(c, key, NOTIFY_STRING, "set");
+	reply_int(c->reply, (int64_t)len);
+}
+
+/* The sources from argv[3] on; the length of the longest. false: the error is written. */
+static bool bitop_sources(struct call *c, struct bitmap_source *s, char (*bufs)[24], size_t *longest)
+{
+	*longest = 0;
+	for (unsigned i = 3; i < c->argc; i++, s++, bufs++) {
+		struct store_key key = call_key(c, i);
 		bool wrong;
 		const struct entry *e = call_find_read_type(c, &key, STORE_STRING, &wrong);
 		if (wrong)
 			return false;
-		s[i].len = 0;
-		s[i].bytes = e ? (const uint8_t *)entry_string(e, s[i].buf, &s[i].len) : NULL;
-		*longest = s[i].len > *longest ? s[i].len : *longest;
+		*s = (struct bitmap_source){ "", 0 };
+		if (e)
+			s->bytes = entry_string(e, *bufs, &s->len);
+		if (s->len > *longest)
+			*longest = s->len;
 	}
 	return true;
 }
 
-static void combine(enum bitmap_op op, const struct source *s, unsigned n, uint8_t *out, size_t len)
-{
-	memset(out, 0, len);
-	if (s[0].len)
-		memcpy(out, s[0].bytes, s[0].len);
-	if (op == BITMAP_NOT)
-		bitmap_combine(op, out, NULL, len);
-	for (unsigned i = 1; i < n; i++) {
-		if (s[i].len)
-			bitmap_combine(op, out, s[i].bytes, s[i].len);
-		if (op == BITMAP_AND) /* what it does not have is zero */
-			memset(out + s[i].len, 0, len - s[i].len);
-	}
-}
-
-static void store_result(struct call *c, const uint8_t *out, size_t len)
-{
-	struct store_key to = call_key(c, 2);
-	char *bytes;
-	bool existed = store_delete(&c->op, &to, true);
-	if (len == 0) {
-		if (existed)
-			call_touch(c, &to, NOTIFY_GENERIC, "del");
-	} else if (!store_string_grow(&c->op, &to, NULL, len, &bytes)) {
-		reply_oom(c->reply);
-		return;
-	} else {
-		memcpy(bytes, out, len); /* raw, as all that is written in place */
-		call_touch(c, &to, NOTIFY_STRING, "set");
-	}
-	reply_int(c->reply, (int64_t)len);
-}
-
 static void run_bitop(struct call *c)
 {
-	static const char *const names[] = { "and", "or", "xor", "not" };
+	static const char *const names[] = { "AND", "OR", "XOR", "NOT" };
+	struct store_key to = call_key(c, 2);
 	unsigned op = 0, n = c->argc - 3;
-	size_t longest = 0;
-	while (op < 4 && !arg_is(&c->argv[1], names[op]))
+	size_t len;
+	while (op <= BITMAP_NOT && !arg_is(&c->argv[1], names[op]))
 		op++;
-	if (op == 4) {
+	if (op > BITMAP_NOT) {
 		reply_syntax_error(c->reply);
 		return;
 	}
@@ -275,22 +259,25 @@ static void run_bitop(struct call *c)
 		reply_error(c->reply, "ERR BITOP NOT must be called with a single source key.");
 		return;
 	}
-	struct source *s = malloc(n * sizeof *s);
-	if (!s) {
+	struct bitmap_source *sources = malloc(n * sizeof *sources);
+	char(*bufs)[24] = malloc(n * sizeof *bufs), *out = NULL;
+	if (!sources || !bufs) {
 		reply_oom(c->reply);
-		return;
+	} else if (!bitop_sources(c, sources, bufs, &len)) {
+		/* the error is written */
+	} else if (len == 0) {
+		if (store_delete(&c->op, &to, true))
+			call_touch(c, &to, NOTIFY_GENERIC, "del");
+		reply_int(c->reply, 0);
+	} else if (!(out = malloc(len))) {
+		reply_oom(c->reply);
+	} else {
+		bitmap_combine((enum bitmap_op)op, out, len, sources, n);
+		bitop_store(c, &to, out, len);
 	}
-	if (read_sources(c, s, n, &longest)) {
-		uint8_t *out = malloc(longest ? longest : 1);
-		if (out) {
-			combine((enum bitmap_op)op, s, n, out, longest);
-			store_result(c, out, longest);
-		} else {
-			reply_oom(c->reply);
-		}
-		free(out);
-	}
-	free(s);
+	free(out);
+	free(bufs);
+	free(sources);
 }
 
 #define UNIT "[unit:<byte:BYTE|bit:BIT>@7.0.0]"

@@ -1,65 +1,127 @@
-/* bitmap: see bitmap.h. */
+/* bitmap: see bitmap.h. Every vector path has a portable twin; which one runs is decided by the processor. */
 #include "store/types/bitmap.h"
 
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define BITMAP_X86 1
+#endif
+
+static inline uint64_t word_at(const uint8_t *p)
+{
+	uint64_t w;
+	memcpy(&w, p, sizeof w);
+	return w;
+}
+
 /* ------------------------------------------------------------------ counting */
 
-#define COUNT_BODY \
-	const uint8_t *p = bytes; \
-	uint64_t n[4] = { 0 }, v[4]; \
-	for (; len >= sizeof v; p += sizeof v, len -= sizeof v) { \
-		memcpy(v, p, sizeof v); \
-		for (int i = 0; i < 4; i++) \
-			n[i] += (uint64_t)__builtin_popcountll(v[i]); \
-	} \
-	for (; len; p++, len--) \
-		n[0] += (uint64_t)__builtin_popcountll(*p); \
-	return n[0] + n[1] + n[2] + n[3];
-
-static uint64_t count_portable(const void *bytes, size_t len)
+/* Counts in every byte at once, then sums the bytes by a multiplication. */
+static inline uint64_t count_word(uint64_t w)
 {
-	COUNT_BODY
+	w -= w >> 1 & 0x5555555555555555u;
+	w = (w & 0x3333333333333333u) + (w >> 2 & 0x3333333333333333u);
+	return ((w + (w >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56;
 }
 
-#if defined __x86_64__
-__attribute__((target("popcnt"))) static uint64_t count_popcnt(const void *bytes, size_t len)
+static uint64_t count_portable(const uint8_t *p, size_t n)
 {
-	COUNT_BODY
+	uint64_t sum = 0;
+	for (; n >= 8; p += 8, n -= 8)
+		sum += count_word(word_at(p));
+	uint64_t w = 0;
+	memcpy(&w, p, n);
+	return sum + count_word(w);
 }
 
-/* Eight words at once where the processor counts bits in vectors. */
-__attribute__((target("avx512f,avx512vpopcntdq"))) static uint64_t count_vector(const void *bytes, size_t len)
+#ifdef BITMAP_X86
+/* The number of bits in each half of every byte comes from a table within a register. */
+__attribute__((target("avx2"))) static inline __m256i count_bytes(__m256i v)
 {
-	typedef uint64_t words __attribute__((vector_size(64)));
-	const uint8_t *p = bytes;
-	words sum[2] = { { 0 }, { 0 } };
-	uint64_t n = 0;
-	for (; len >= 128; p += 128, len -= 128) {
-		words v[2];
-		memcpy(v, p, sizeof v);
-		sum[0] += (words)__builtin_ia32_vpopcountq_v8di((__attribute__((vector_size(64))) long long)v[0]);
-		sum[1] += (words)__builtin_ia32_vpopcountq_v8di((__attribute__((vector_size(64))) long long)v[1]);
+	const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+	                                       0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+	const __m256i low = _mm256_set1_epi8(15);
+	__m256i a = _mm256_shuffle_epi8(table, _mm256_and_si256(v, low));
+	__m256i b = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v, 4), low));
+	return _mm256_sad_epu8(_mm256_add_epi8(a, b), _mm256_setzero_si256());
+}
+
+/* Adds three bits in every place: *high and the result are the two digits of the sum. */
+__attribute__((target("avx2"))) static inline __m256i add_bits(__m256i *high, __m256i a, __m256i b, __m256i c)
+{
+	__m256i half = _mm256_xor_si256(a, b);
+	*high = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(half, c));
+	return _mm256_xor_si256(half, c);
+}
+
+/*
+ * Eight vectors at a time are added as binary numbers, one digit a register; only the digit of eight is counted in the
+ * loop, the lower ones once at the end.
+ */
+__attribute__((target("avx2,popcnt"))) static uint64_t count_avx2(const uint8_t *p, size_t n)
+{
+	__m256i total = _mm256_setzero_si256(), ones = total, twos = total, fours = total;
+	for (; n >= 256; p += 256, n -= 256) {
+		const __m256i *v = (const __m256i *)(const void *)p;
+		__m256i t0, t1, t2, t3, f0, f1, eights;
+		ones = add_bits(&t0, ones, _mm256_loadu_si256(v), _mm256_loadu_si256(v + 1));
+		ones = add_bits(&t1, ones, _mm256_loadu_si256(v + 2), _mm256_loadu_si256(v + 3));
+		ones = add_bits(&t2, ones, _mm256_loadu_si256(v + 4), _mm256_loadu_si256(v + 5));
+		ones = add_bits(&t3, ones, _mm256_loadu_si256(v + 6), _mm256_loadu_si256(v + 7));
+		twos = add_bits(&f0, twos, t0, t1);
+		twos = add_bits(&f1, twos, t2, t3);
+		fours = add_bits(&eights, fours, f0, f1);
+		total = _mm256_add_epi64(total, count_bytes(eights));
 	}
-	sum[0] += sum[1];
-	for (int i = 0; i < 8; i++)
-		n += sum[0][i];
-	return n + count_portable(p, len);
+	total = _mm256_slli_epi64(total, 3);
+	total = _mm256_add_epi64(total, _mm256_slli_epi64(count_bytes(fours), 2));
+	total = _mm256_add_epi64(total, _mm256_slli_epi64(count_bytes(twos), 1));
+	total = _mm256_add_epi64(total, count_bytes(ones));
+	uint64_t part[4], w = 0;
+	_mm256_storeu_si256((__m256i *)(void *)part, total);
+	uint64_t sum = part[0] + part[1] + part[2] + part[3];
+	for (; n >= 8; p += 8, n -= 8)
+		sum += (uint64_t)__builtin_popcountll(word_at(p));
+	memcpy(&w, p, n);
+	return sum + (uint64_t)__builtin_popcountll(w);
 }
 #endif
 
-uint64_t bitmap_count(const void *bytes, size_t len)
+#ifdef BITMAP_X86
+/* Eight words at once where the processor counts bits in vectors. */
+__attribute__((target("avx512f,avx512vpopcntdq"))) static uint64_t count_avx512(const uint8_t *p, size_t n)
 {
-#if defined __x86_64__
-	if (__builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512f"))
-		return count_vector(bytes, len);
-	if (__builtin_cpu_supports("popcnt"))
-		return count_popcnt(bytes, len);
+	__m512i sum[2] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
+	for (; n >= 128; p += 128, n -= 128) {
+		sum[0] = _mm512_add_epi64(sum[0], _mm512_popcnt_epi64(_mm512_loadu_si512(p)));
+		sum[1] = _mm512_add_epi64(sum[1], _mm512_popcnt_epi64(_mm512_loadu_si512(p + 64)));
+	}
+	return (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(sum[0], sum[1])) + count_portable(p, n);
+}
 #endif
-	return count_portable(bytes, len);
+
+static inline bool have_avx2(void)
+{
+#ifdef BITMAP_X86
+	return __builtin_cpu_supports("avx2");
+#else
+	return false;
+#endif
 }
 
-/* ------------------------------------------------------------------ searching, combining */
+uint64_t bitmap_count(const void *bytes, size_t n)
+{
+#ifdef BITMAP_X86
+	if (__builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512f"))
+		return count_avx512(bytes, n);
+	if (have_avx2())
+		return count_avx2(bytes, n);
+#endif
+	return count_portable(bytes, n);
+}
+
+/* ------------------------------------------------------------------ searching */
 
 uint64_t bitmap_find(const void *bytes, size_t len, bool bit)
 {
@@ -79,26 +141,69 @@ uint64_t bitmap_find(const void *bytes, size_t len, bool bit)
 	return len * 8;
 }
 
-void bitmap_combine(enum bitmap_op op, uint8_t *to, const uint8_t *from, size_t len)
+/* ------------------------------------------------------------------ combining */
+
+/* Loads and stores of any alignment. */
+typedef uint64_t lanes __attribute__((vector_size(32), aligned(1), may_alias));
+
+#define COMBINE(expr_lanes, expr_byte) \
+	do { \
+		size_t i = 0; \
+		for (; i + 32 <= n; i += 32) { \
+			lanes a = *(const lanes *)(const void *)(out + i), b = *(const lanes *)(const void *)(p + i); \
+			*(lanes *)(void *)(out + i) = expr_lanes; \
+		} \
+		for (; i < n; i++) { \
+			uint8_t a = out[i], b = p[i]; \
+			out[i] = (uint8_t)(expr_byte); \
+		} \
+	} while (0)
+
+static inline __attribute__((always_inline)) void combine_body(enum bitmap_op op, uint8_t *out, const uint8_t *p, size_t n)
 {
-	/* The compiler makes vectors of these. */
 	switch (op) {
-	case BITMAP_AND:
-		for (size_t i = 0; i < len; i++)
-			to[i] &= from[i];
-		break;
-	case BITMAP_OR:
-		for (size_t i = 0; i < len; i++)
-			to[i] |= from[i];
-		break;
-	case BITMAP_XOR:
-		for (size_t i = 0; i < len; i++)
-			to[i] ^= from[i];
-		break;
-	case BITMAP_NOT:
-		for (size_t i = 0; i < len; i++)
-			to[i] = (uint8_t)~to[i];
-		break;
+	case BITMAP_AND: COMBINE(a & b, a & b); break;
+	case BITMAP_OR: COMBINE(a | b, a | b); break;
+	case BITMAP_XOR: COMBINE(a ^ b, a ^ b); break;
+	case BITMAP_NOT: COMBINE(((void)a, ~b), ((void)a, ~b)); break;
+	}
+}
+
+#ifdef BITMAP_X86
+__attribute__((target("avx2"))) static void combine_avx2(enum bitmap_op op, uint8_t *out, const uint8_t *p, size_t n)
+{
+	combine_body(op, out, p, n);
+}
+#endif
+
+static void combine_portable(enum bitmap_op op, uint8_t *out, const uint8_t *p, size_t n)
+{
+	combine_body(op, out, p, n);
+}
+
+/* A block stays in the first cache while all sources go by. */
+#define BLOCK 16384
+
+void bitmap_combine(enum bitmap_op op, void *out, size_t len, const struct bitmap_source *sources, size_t n)
+{
+	void (*combine)(enum bitmap_op, uint8_t *, const uint8_t *, size_t) = combine_portable;
+#ifdef BITMAP_X86
+	if (have_avx2())
+		combine = combine_avx2;
+#endif
+	for (size_t at = 0, size; at < len; at += size) {
+		uint8_t *to = (uint8_t *)out + at;
+		size = len - at < BLOCK ? len - at : BLOCK;
+		for (size_t i = 0; i < n; i++) {
+			size_t have = sources[i].len <= at ? 0 : sources[i].len - at < size ? sources[i].len - at : size;
+			const uint8_t *from = (const uint8_t *)sources[i].bytes + (have ? at : 0);
+			if (i > 0 || op == BITMAP_NOT)
+				combine(op, to, from, have);
+			else if (have)
+				memcpy(to, from, have);
+			if (i == 0 || op == BITMAP_AND)
+				memset(to + have, op == BITMAP_NOT ? 0xff : 0, size - have);
+		}
 	}
 }
 

@@ -14,8 +14,12 @@ uint64_t bitmap_count(const void *bytes, size_t len);
 uint64_t bitmap_find(const void *bytes, size_t len, bool bit);
 
 enum bitmap_op { BITMAP_AND, BITMAP_OR, BITMAP_XOR, BITMAP_NOT };
-/* to[i] = to[i] op from[i] (NOT: ~to[i], from is not looked at). */
-void bitmap_combine(enum bitmap_op op, uint8_t *to, const uint8_t *from, size_t len);
+struct bitmap_source {
+	const void *bytes;
+	size_t len;
+};
+/* Combine n >= 1 sources (NOT: one) into out, which has `len` bytes and lies in none of them; sources end in zeros. */
+void bitmap_combine(enum bitmap_op op, void *out, size_t len, const struct bitmap_source *sources, size_t n);
 
 /* An integer of 1 to 64 bits at any bit; what lies behind len counts as zero. */
 uint64_t bitmap_get(const uint8_t *bytes, size_t len, uint64_t offset, unsigned bits);

@@ -65,6 +65,24 @@ START_TEST(test_ranges)
 }
 END_TEST
 
+/* Both ends before the first byte, and crossed. */
+START_TEST(test_crossed_ranges)
+{
+	expect(c, "SET k \"\\xff\\xf0\"", "+OK\r\n");
+	expect(c, "BITCOUNT k -13 -24", ":0\r\n");
+	expect(c, "BITPOS k 1 -13 -24", ":0\r\n");
+	expect(c, "BITPOS k 0 -13 -24", ":-1\r\n");
+	expect(c, "BITPOS k 1 -1 -2", ":-1\r\n");
+	/* a string without a byte; the next in memory is not looked at */
+	expect(c, "SET e abc", "+OK\r\n");
+	expect(c, "SET e \"\"", "+OK\r\n");
+	expect(c, "BITCOUNT e", ":0\r\n");
+	expect(c, "BITCOUNT e 0 -1 BIT", ":0\r\n");
+	expect(c, "BITPOS e 1", ":-1\r\n");
+	expect(c, "BITPOS e 0", ":-1\r\n");
+}
+END_TEST
+
 START_TEST(test_combining)
 {
 	expect(c, "MSET a \"\\x0f\\xff\" b \"\\x3c\"", "+OK\r\n");
@@ -101,4 +119,4 @@ START_TEST(test_fields)
 }
 END_TEST
 
-COMMAND_TESTS("bitmap", test_single_bits, test_offsets_are_bounded, test_ranges, test_combining, test_fields)
+COMMAND_TESTS("bitmap", test_single_bits, test_offsets_are_bounded, test_ranges, test_crossed_ranges, test_combining, test_fields)
