@@ -176,8 +176,10 @@ int64_t persist_last_save_s(void)
 	return atomic_load(&persist.last_save_s);
 }
 
-void persist_flushed(void)
+void persist_flushed(const struct store *s)
 {
+	if (s != server_store())
+		return;
 	if (atomic_load(&persist.saving))
 		snapshot_abort();
 	rdb_functions_clear();

@@ -17,6 +17,7 @@
 
 struct info_text;
 struct reply;
+struct store;
 struct store_op;
 
 /* Before the loops start. Says whether there is something to load: then the loading gate is closed. */
@@ -36,7 +37,7 @@ enum persist_begun persist_bgsave(bool schedule);
 /* LASTSAVE. [any] */
 int64_t persist_last_save_s(void);
 /* FLUSHALL has happened: a running save is given up, and the file follows if there are save points. [alone] */
-void persist_flushed(void);
+void persist_flushed(const struct store *s); /* nothing if it is not the server's own */
 enum persist_reload_flags { RELOAD_NOSAVE = 1, RELOAD_NOFLUSH = 2, RELOAD_MERGE = 4 };
 /* DEBUG RELOAD: -EIO the save failed, else what the load said. [alone] */
 int persist_reload(unsigned flags);

@@ -140,7 +140,7 @@ static void flush(struct call *c, int db)
 	/* Also from an empty database: whoever follows may hold keys that expired here. */
 	call_journal(c, c->argc, c->argv);
 	if (db < 0 && !c->replaying)
-		persist_flushed();
+		persist_flushed(c->op.store);
 	reply_ok(c->reply);
 }
 
