@@ -395,6 +395,28 @@ START_TEST(test_waitaof)
 }
 END_TEST
 
+/* The server ends while clients wait, with and without a time limit. */
+START_TEST(test_stop)
+{
+	static const char *const lines[] = { "BLPOP a b 0", "BLMOVE a b LEFT LEFT 100", "XREAD BLOCK 0 STREAMS s 0", "WAIT 1 0" };
+	struct proc p;
+	own_server(&p, NULL);
+	struct resp_client *k[4], *ask = connect_to(&p);
+	for (int i = 0; i < 4; i++) {
+		k[i] = connect_to(&p);
+		ck_assert(resp_send(k[i], lines[i]));
+	}
+	while (info_int(ask, "clients", "blocked_clients") != 4)
+		;
+	ck_assert_int_eq(proc_stop(&p), 0);
+	for (int i = 0; i < 4; i++) {
+		ck_assert(resp_read_eof(k[i]));
+		resp_close(k[i]);
+	}
+	resp_close(ask);
+}
+END_TEST
+
 /* A blocked client is not idle; one that was, is again. */
 START_TEST(test_idle_timeout)
 {
@@ -586,5 +608,5 @@ END_TEST
 COMMAND_TESTS_WITH("block", "enable-debug-command yes\n", test_without_waiting, test_arguments, test_timeouts, test_served,
                    test_moves, test_chains, test_many_destinations, test_order, test_transactions, test_other_types,
                    test_other_ways_to_make_a_key, test_scripts, test_users, test_waitaof,
-                   test_idle_timeout, test_databases, test_streams, test_groups, test_unblock, test_pipelines,
+                   test_idle_timeout, test_stop, test_databases, test_streams, test_groups, test_unblock, test_pipelines,
                    test_clients_that_go, test_journal, test_statistics)
