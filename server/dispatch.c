@@ -588,6 +588,7 @@ int dispatch_replay_one(struct call *c, char *error, size_t error_size)
 			c->first_hash_arg = 1;
 		}
 		run_by_class(worker_current, c);
+		block_serve_late(worker_current);
 	}
 	bool errored = c->reply->errored;
 	if (errored)

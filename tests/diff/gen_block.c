@@ -95,6 +95,24 @@ static void make_line(struct gen *g, const struct gen_row *row)
 	gen_line(g, gen_pick(g, lines), row->compare, 1);
 }
 
+static void make_stream(struct gen *g, const struct gen_row *row)
+{
+	static const char *const lines[] = {
+		"XREAD BLOCK 1 STREAMS bs $", "XREAD BLOCK 1 COUNT 2 STREAMS bs 5-0", "XREAD BLOCK 1 STREAMS bs nothing 9-0 0",
+		"XREADGROUP GROUP bg c BLOCK 1 STREAMS bs >", "XREADGROUP GROUP bg d COUNT 1 BLOCK 1 STREAMS bs >",
+		"XREADGROUP GROUP bg d BLOCK 1 STREAMS bs 0", "XGROUP CREATE bs bg 0 MKSTREAM", "XREAD BLOCK -1 STREAMS bs 0",
+		"XREAD BLOCK x STREAMS bs 0", NULL,
+	};
+	if (gen_chance(g, 20))
+		gen_line(g, "DEL bs", row->compare, 1);
+	gen_begin_line(g, "XADD bs", row->compare);
+	gen_int(g, 1 + gen_below(g, 12));
+	gen_text(g, "f");
+	gen_text(g, "v");
+	gen_end(g, row);
+	gen_line(g, gen_pick(g, lines), row->compare, 1);
+}
+
 /* Inside a transaction nobody waits. */
 static void make_transaction(struct gen *g, const struct gen_row *row)
 {
@@ -119,6 +137,7 @@ static const struct gen_row rows[] = {
 	{ "blmpop", make_pop_of_many, 1, GEN_FIXED, CMP_EXACT },
 	{ "bzmpop", make_pop_of_many, 1, GEN_FIXED, CMP_EXACT },
 	{ "wait", make_line, 1, GEN_FIXED, CMP_EXACT },
+	{ "xread", make_stream, 1, GEN_FIXED, CMP_EXACT },
 	{ "multi", make_transaction, 1, GEN_FIXED, CMP_EXACT },
 	{ 0 },
 };

@@ -46,6 +46,10 @@ static const char *const feeds[] = {
 };
 static const char *const modern_feeds[] = {
 	"MULTI\nRPUSH @ x\nDEL @\nEXEC", "MULTI\nRPUSH @ 1\nLPUSH @ 2\nEXEC", "MULTI\nSET @ x\nDEL @\nRPUSH @ y\nEXEC",
+	"XREADGROUP GROUP g c BLOCK 0 STREAMS s@ >", "XREADGROUP GROUP g d COUNT 1 BLOCK 0 STREAMS s@ t@ > >",
+	"XREADGROUP GROUP g c NOACK BLOCK 0 STREAMS t@ >", "XGROUP CREATE s@ g $ MKSTREAM", "XGROUP CREATE t@ g 0 MKSTREAM",
+	"XGROUP CREATE s@ g 0 MKSTREAM", "XGROUP DESTROY s@ g", "DEL s@ t@", "SET t@ x", "RENAME s@ t@",
+	"MULTI\nXADD s@ #-5 f v\nXADD t@ #-5 f v\nXADD s@ #-6 f v\nEXEC", "XADD s@ #-2 f v", "XADD t@ #-2 f v",
 	"MULTI\nZADD z@ 1 m\nRPUSH @ 1 2\nEXEC", "SET @ x", "RENAME @ z@", "RENAME z@ @", "MULTI\nBLPOP @ 0\nRPUSH @ t\nEXEC",
 	NULL,
 };
@@ -54,7 +58,7 @@ static const char *const modern_feeds[] = {
 static void make_step(struct schedule *s, char *line, size_t size)
 {
 	const char *const *forms = gen_chance(s->gen, 40)                ? waits
-	                           : s->modern && gen_chance(s->gen, 35) ? modern_feeds
+	                           : s->modern && gen_chance(s->gen, 45) ? modern_feeds
 	                                                                 : feeds;
 	size_t n = 0;
 	for (const char *p = gen_pick(s->gen, forms); *p && n + 16 < size; p++) {
