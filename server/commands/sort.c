@@ -446,8 +446,8 @@ static enum exec_class classify(const struct arg *argv, unsigned argc)
 
 #define PATTERNS { .flags = KEY_RO | KEY_ACCESS, .notes = "Keys that the patterns of BY and GET lead to." }
 #define SORT_ARGS \
-	"key:key#0 [BY by-pattern:pattern(pattern)#1] [LIMIT limit:{offset:integer count:integer}] " \
-	"[GET get-pattern:pattern(pattern)#1...+] [order:<asc:ASC|desc:DESC>] [sorting:ALPHA]"
+	"key:key#0 [BY by-pattern:pattern#1(pattern)] [LIMIT limit:{offset:integer count:integer}] " \
+	"[GET get-pattern:pattern#1(pattern)...+] [order:<asc:ASC|desc:DESC>] [sorting:ALPHA]"
 #define SORT_COST "O(N+M*log(M)) for N elements of which M are answered, O(N) without sorting"
 
 struct command sort_commands[] = {

@@ -244,7 +244,7 @@ START_TEST(pid_file_and_daemon)
 	ck_assert_ptr_nonnull(realpath(binary ? binary : "build/shoal-server", absolute));
 	snprintf(port, sizeof port, "%d", proc_free_port(&lock));
 	const char *const argv[] = { absolute, "--port", port, "--dir", dir, "--daemonize", "yes", "--pidfile", "server.pid",
-		                     "--logfile", "server.log", NULL };
+		                     "--logfile", "server.log", "--save", "", NULL };
 	ck_assert_int_eq(proc_run(&starter, argv), 0);
 	proc_clean(&starter);
 	struct resp_client *o = NULL;

@@ -170,6 +170,7 @@ END_TEST
 
 START_TEST(test_the_largest_client_goes)
 {
+	static const char begin[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$8000000\r\n";
 	struct proc p;
 	own_server(&p, "maxmemory-clients 2mb\n");
 	struct resp_client *big = connect_to(&p), *kept = connect_to(&p), *small = connect_to(&p);
@@ -177,9 +178,9 @@ START_TEST(test_the_largest_client_goes)
 	expect(small, "PING", "+PONG\r\n");
 	char *part = malloc(3 << 20);
 	memset(part, 'x', 3 << 20);
-	ck_assert(resp_send_bytes(kept, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$8000000\r\n", 35));
+	ck_assert(resp_send_bytes(kept, begin, sizeof begin - 1));
 	ck_assert(resp_send_bytes(kept, part, 3 << 20));
-	ck_assert(resp_send_bytes(big, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$8000000\r\n", 35));
+	ck_assert(resp_send_bytes(big, begin, sizeof begin - 1));
 	resp_send_bytes(big, part, 3 << 20);
 	ck_assert(resp_read_eof(big));
 	expect(small, "PING", "+PONG\r\n");

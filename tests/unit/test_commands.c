@@ -127,6 +127,7 @@ static void setup(void)
 	int err;
 	if (!once) {
 		ck_assert_int_eq(config_load(NULL, 0, NULL, &error), 0);
+		ck_assert_int_eq(config_override("save", ""), 0); /* FLUSHALL saves where there are save points */
 		ck_assert_int_eq(command_init(), 0);
 		ck_assert_int_eq(stats_init(1, command_count()), 0);
 		touch_switch(touch_register(on_touch), true);
