@@ -72,7 +72,7 @@ struct poller {
 	uint16_t done[BUFFERS]; /* buffers to be given back */
 	int ndone;
 	struct msghdr messages[SQ_ENTRIES];
-	unsigned nsends;
+	unsigned nsends, reports; /* queued, and where their reports begin */
 };
 
 /* ------------------------------------------------------------------ buffers */
@@ -460,6 +460,8 @@ static bool queue_send(struct poller *p, int fd, void *tag, const struct iovec *
 	struct io_uring_sqe *e = io_uring_get_sqe(&p->ring);
 	if (!e)
 		return false;
+	if (!p->nsends) /* from here on: a cancellation may submit them earlier than submit() */
+		p->reports = *p->ring.cq.ktail;
 	if (n == 1) {
 		io_uring_prep_send(e, fd, iov->iov_base, iov->iov_len, SEND_FLAGS);
 	} else {
@@ -489,14 +491,13 @@ static void drop_sends(struct poller *p, void (*unsent)(void *tag, int result))
 
 static void submit(struct poller *p, void (*unsent)(void *tag, int result))
 {
-	unsigned before = *p->ring.cq.ktail;
 	int n;
 	do
 		n = io_uring_submit(&p->ring);
 	while (n == -EINTR || (n > 0 && io_uring_sq_ready(&p->ring)));
 	p->nsends = 0;
 	unsigned after = io_uring_smp_load_acquire(p->ring.cq.ktail);
-	for (unsigned i = before; i != after; i++) {
+	for (unsigned i = p->reports; i != after; i++) {
 		struct io_uring_cqe *cqe = &p->ring.cq.cqes[i & *p->ring.cq.kring_mask];
 		if ((cqe->user_data & KIND_BITS) == SENT) {
 			unsent((void *)(uintptr_t)(cqe->user_data & ~(uint64_t)KIND_BITS), cqe->res);
