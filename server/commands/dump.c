@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "server/call.h"
+#include "server/commands/expiry.h"
 #include "server/commands/groups.h"
 #include "server/dump.h"
 #include "store/number.h"
@@ -21,6 +22,16 @@ struct options {
 	int64_t idle_s, freq; /* -1: not given */
 };
 
+static bool read_age(struct call *c, unsigned i, int64_t max, int64_t *v, const char *error)
+{
+	if (!call_int(c, i, v))
+		return false;
+	if (*v >= 0 && *v <= max)
+		return true;
+	reply_error(c->reply, error);
+	return false;
+}
+
 static bool read_options(struct call *c, struct options *o)
 {
 	*o = (struct options){ .idle_s = -1, .freq = -1 };
@@ -31,10 +42,10 @@ static bool read_options(struct call *c, struct options *o)
 		} else if (arg_is(&c->argv[i], "absttl")) {
 			o->absolute = true;
 		} else if (arg_is(&c->argv[i], "idletime") && more && o->freq == -1) {
-			if (!call_int_range(c, ++i, 0, INT64_MAX, &o->idle_s, "ERR Invalid IDLETIME value, must be >= 0"))
+			if (!read_age(c, ++i, INT64_MAX, &o->idle_s, "ERR Invalid IDLETIME value, must be >= 0"))
 				return false;
 		} else if (arg_is(&c->argv[i], "freq") && more && o->idle_s == -1) {
-			if (!call_int_range(c, ++i, 0, 255, &o->freq, "ERR Invalid FREQ value, must be >= 0 and <= 255"))
+			if (!read_age(c, ++i, 255, &o->freq, "ERR Invalid FREQ value, must be >= 0 and <= 255"))
 				return false;
 		} else {
 			reply_syntax_error(c->reply);
@@ -62,17 +73,19 @@ static bool read_expiry(struct call *c, const struct options *o, int64_t *expire
 	return true;
 }
 
-/* A replay must not count the time to live anew. */
-static void journal_absolute(struct call *c, int64_t expire_ms)
+/* A replay must not count the time to live anew; options that repeat themselves are written once. */
+static void journal_absolute(struct call *c, const struct options *o, int64_t expire_ms)
 {
-	char text[24];
-	struct arg inline_[12];
-	if (c->argc + 1 > sizeof inline_ / sizeof *inline_)
-		return; /* options that repeat themselves: as they stand */
-	memcpy(inline_, c->argv, c->argc * sizeof *inline_);
-	inline_[2] = (struct arg){ text, number_print(text, expire_ms) };
-	inline_[c->argc] = (struct arg){ "ABSTTL", 6 };
-	call_journal(c, c->argc + 1, inline_);
+	char text[24], age[24];
+	struct arg argv[9] = { c->argv[0], c->argv[1], { text, number_print(text, expire_ms) }, c->argv[3], { "ABSTTL", 6 } };
+	unsigned argc = 5;
+	if (o->replace)
+		argv[argc++] = (struct arg){ "REPLACE", 7 };
+	if (o->idle_s >= 0 || o->freq >= 0) {
+		argv[argc++] = o->idle_s >= 0 ? (struct arg){ "IDLETIME", 8 } : (struct arg){ "FREQ", 4 };
+		argv[argc++] = (struct arg){ age, number_print(age, o->idle_s >= 0 ? o->idle_s : o->freq) };
+	}
+	call_journal(c, argc, argv);
 }
 
 static void reply_failure(struct call *c, int err)
@@ -83,20 +96,26 @@ static void reply_failure(struct call *c, int err)
 		reply_error(c->reply, "ERR Bad data format");
 }
 
-/* The value is sound; what was there goes. Expired by now: it is only removed. */
-static void put_restored(struct call *c, const struct store_key *key, const struct options *o, int64_t expire_ms,
-                         bool existed)
+/* The time has passed already: what was there goes, if the payload is sound, and nothing comes. */
+static void restore_expired(struct call *c, const struct store_key *key, bool existed)
 {
 	struct entry *e;
-	if (expire_ms != STORE_NO_EXPIRY && expire_ms < c->op.now_ms && !c->replaying) {
-		store_delete(&c->op, key, true);
-		if (existed) {
-			call_journalf(c, "sa", "DEL", &c->argv[1]);
-			call_touch(c, key, NOTIFY_GENERIC, "del");
-		}
-		reply_ok(c->reply);
+	int err = dump_restore(c, key, c->argv[3].ptr, c->argv[3].len, STORE_NO_EXPIRY, &e);
+	if (err) {
+		reply_failure(c, err);
 		return;
 	}
+	store_delete(&c->op, key, true);
+	if (existed) {
+		call_journalf(c, "sa", "DEL", &c->argv[1]);
+		call_touch(c, key, NOTIFY_GENERIC, "del");
+	}
+	reply_ok(c->reply);
+}
+
+static void put_restored(struct call *c, const struct store_key *key, const struct options *o, int64_t expire_ms)
+{
+	struct entry *e;
 	int err = dump_restore(c, key, c->argv[3].ptr, c->argv[3].len, expire_ms, &e);
 	if (err) {
 		reply_failure(c, err);
@@ -107,7 +126,7 @@ static void put_restored(struct call *c, const struct store_key *key, const stru
 	else if (o->freq >= 0 && c->op.access == STORE_ACCESS_LFU)
 		entry_set_freq(&c->op, e, (unsigned)o->freq);
 	if (expire_ms != STORE_NO_EXPIRY && !o->absolute)
-		journal_absolute(c, expire_ms);
+		journal_absolute(c, o, expire_ms);
 	call_touch(c, key, NOTIFY_GENERIC, "restore");
 	reply_ok(c->reply);
 }
@@ -128,8 +147,10 @@ static void run_restore(struct call *c)
 		return;
 	if (!dump_verify(c->argv[3].ptr, c->argv[3].len))
 		reply_error(c->reply, "ERR DUMP payload version or checksum are wrong");
+	else if (expire_ms != STORE_NO_EXPIRY && expiry_passed(c, expire_ms))
+		restore_expired(c, &key, existed);
 	else
-		put_restored(c, &key, &o, expire_ms, existed);
+		put_restored(c, &key, &o, expire_ms);
 }
 
 #define RESTORE_DOC \

@@ -50,8 +50,15 @@ int rdb_walk_intset(const void *bytes, size_t len, rdb_compact_visit *visit, voi
 	uint64_t width = little(p, 4), n = little(p + 4, 4);
 	if ((width != 2 && width != 4 && width != 8) || len - 8 != width * n)
 		return -EINVAL;
-	for (p += 8; n > 0; n--, p += width)
-		visit_number(little_signed(p, (unsigned)width), visit, ctx);
+	int64_t last = INT64_MIN;
+	p += 8;
+	for (uint64_t i = 0; i < n; i++, p += width) {
+		int64_t v = little_signed(p, (unsigned)width);
+		if (i > 0 && v <= last)
+			return -EINVAL;
+		last = v;
+		visit_number(v, visit, ctx);
+	}
 	return 0;
 }
 

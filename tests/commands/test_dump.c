@@ -136,6 +136,10 @@ START_TEST(test_options)
 	expect(c, "RESTORE n -1 y", "-ERR Invalid TTL value, must be >= 0\r\n");
 	expect(c, "RESTORE n 0 y foo", "-ERR syntax error\r\n");
 	expect(c, "RESTORE n 0 y IDLETIME -1", "-ERR Invalid IDLETIME value, must be >= 0\r\n");
+	expect(c, "RESTORE n 0 y IDLETIME x", "-ERR value is not an integer or out of range\r\n");
+	expect(c, "RESTORE n 0 y FREQ 1 IDLETIME 1", "-ERR syntax error\r\n");
+	expect(c, "RESTORE n 0 y IDLETIME 1 FREQ 1", "-ERR syntax error\r\n");
+	expect(c, "RESTORE n 0 y FREQ", "-ERR syntax error\r\n");
 	expect(c, "RESTORE n 0 y FREQ 256", "-ERR Invalid FREQ value, must be >= 0 and <= 255\r\n");
 	expect(c, "RESTORE n 0 y", "-ERR DUMP payload version or checksum are wrong\r\n");
 	free(payload);
@@ -192,4 +196,153 @@ START_TEST(test_damaged_payloads_with_right_checksums)
 }
 END_TEST
 
-COMMAND_TESTS("dump", test_round_trip, test_both_ways_with_redis, test_options, test_damaged_payloads_with_right_checksums)
+/* RESTORE key ttl payload, and words behind it. */
+static void restore_with(struct resp_client *to, const char *key, const char *ttl, const char *payload, size_t len,
+                         const char *options, const char *reply)
+{
+	struct resp_bytes r, argv[24] = { { "RESTORE", 7 }, { key, strlen(key) }, { ttl, strlen(ttl) }, { payload, len } };
+	int n = *options ? resp_split(options, argv + 4, 20) : 0;
+	ck_assert_int_ge(n, 0);
+	ck_assert(resp_send_argv(to, 4 + (size_t)n, argv) && resp_read(to, &r));
+	ck_assert_msg(r.len == strlen(reply) && !memcmp(r.ptr, reply, r.len), "%s %s type %d, %zu bytes: %.*s", key, options,
+	              payload[0], len, (int)r.len, r.ptr);
+	for (int i = 0; i < n; i++)
+		free((char *)(uintptr_t)argv[4 + i].ptr);
+}
+
+/* SAFETY: rejected whole: a payload that is damaged changes nothing, whatever else was asked. */
+START_TEST(test_refused_payload_changes_nothing)
+{
+	size_t len;
+	expect_any(c, "ZADD zset 1 a 2 b");
+	char *payload = dump(c, "zset", &len);
+	payload[1] ^= 1; /* the length of the listpack */
+	mend(payload, len);
+	expect(c, "SET k kept", OK);
+	restore_with(c, "k", "0", payload, len, "REPLACE", BAD);
+	restore_with(c, "k", "1000", payload, len, "REPLACE ABSTTL", BAD);
+	restore_with(c, "k", "100000", payload, len, "REPLACE FREQ 7", BAD);
+	restore_with(c, "new", "0", payload, len, "", BAD);
+	expect_bulk(c, "GET k", "kept");
+	expect(c, "EXISTS new", ":0\r\n");
+	expect(c, "TTL k", ":-1\r\n");
+	free(payload);
+}
+END_TEST
+
+/* Each option may come again and again: the journal has the time as it was, not counted anew. */
+START_TEST(test_journal_and_events)
+{
+	size_t len;
+	struct resp_client *listener = connect_to(&server);
+	expect(c, "CONFIG SET notify-keyspace-events Eg", OK);
+	expect_any(listener, "SUBSCRIBE __keyevent@0__:restore __keyevent@0__:del");
+	ck_assert(resp_read(listener, &(struct resp_bytes){ 0 })); /* of the second channel */
+	expect_any(c, "DEBUG JOURNAL START");
+	expect_any(c, "HSET h f v");
+	char *payload = dump(c, "h", &len);
+	restore_with(c, "a", "100000", payload, len, "", OK);
+	expect_reply(listener, "*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@0__:restore\r\n$1\r\na\r\n");
+	restore_with(c, "a", "100000", payload, len,
+	             "REPLACE REPLACE replace IDLETIME 7 IDLETIME 9 REPLACE REPLACE REPLACE REPLACE REPLACE", OK);
+	expect_reply(listener, "*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@0__:restore\r\n$1\r\na\r\n");
+	ck_assert_int_ge(ask_int(c, "OBJECT IDLETIME a"), 9);
+	restore_with(c, "b", "4102444800000", payload, len, "ABSTTL", OK);
+	expect_reply(listener, "*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@0__:restore\r\n$1\r\nb\r\n");
+	expect(c, "PEXPIRETIME b", ":4102444800000\r\n");
+	restore_with(c, "h", "1", payload, len, "ABSTTL REPLACE", OK);
+	expect_reply(listener, "*3\r\n$7\r\nmessage\r\n$18\r\n__keyevent@0__:del\r\n$1\r\nh\r\n");
+	expect(c, "EXISTS h", ":0\r\n");
+	expect(c, "DEBUG JOURNAL CHECK", OK);
+	expect_any(c, "DEBUG JOURNAL STOP");
+	expect(c, "CONFIG SET notify-keyspace-events \"\"", OK);
+	resp_close(listener);
+	free(payload);
+}
+END_TEST
+
+/* Payloads as servers from 2.6 on wrote them: type and value in hex, and what becomes of them. */
+static const struct {
+	const char *hex, *encoding, *command, *reply;
+} old[] = {
+	{ "000568656c6c6f", "embstr", "GET k", "$5\r\nhello\r\n" },
+	{ "00c0ff", "int", "GET k", "$2\r\n-1\r\n" },
+	{ "00c11027", "int", "GET k", "$5\r\n10000\r\n" },
+	{ "00c2ffffff7f", "int", "GET k", "$10\r\n2147483647\r\n" },
+	{ "00c309140061e0070001", NULL, NULL, BAD }, /* compressed, cut short */
+	{ "0102016101" "62", "listpack", "LRANGE k 0 -1", "*2\r\n$1\r\na\r\n$1\r\nb\r\n" },
+	{ "0202c001c002", "intset", "SMEMBERS k", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n" },
+	{ "02020161" "0161", NULL, NULL, BAD }, /* the same member twice */
+	{ "0302016103312e350162fe", "listpack", "ZRANGE k 0 -1 WITHSCORES",
+	  "*4\r\n$1\r\na\r\n$3\r\n1.5\r\n$1\r\nb\r\n$3\r\ninf\r\n" },
+	{ "03010161fd", NULL, NULL, BAD }, /* not a number */
+	{ "040101660176", "listpack", "HGETALL k", "*2\r\n$1\r\nf\r\n$1\r\nv\r\n" },
+	{ "04020166017601660177", NULL, NULL, BAD }, /* the same field twice */
+	{ "05010161000000000000f83f", "listpack", "ZSCORE k a", "$3\r\n1.5\r\n" },
+	{ "05010161000000000000f87f", NULL, NULL, BAD }, /* not a number */
+	{ "090c020161010031016201003" "2ff", "listpack", "HGETALL k",
+	  "*4\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n2\r\n" },
+	{ "0a181800000015000000040000026162" "04c0102704fe9c03f2ff", "listpack", "LRANGE k 0 -1",
+	  "*4\r\n$2\r\nab\r\n$5\r\n10000\r\n$4\r\n-100\r\n$1\r\n1\r\n" },
+	{ "0b0e0200000003000000ffff01000500", "intset", "SCARD k", ":3\r\n" },
+	{ "0b0e0200000003000000ffff05000100", NULL, NULL, BAD }, /* not in order */
+	{ "0c11110000000d000000020000016d030137ff", "listpack", "ZSCORE k m", "$1\r\n7\r\n" },
+	{ "0d11110000000d0000000200000166030176ff", "listpack", "HGET k f", "$1\r\nv\r\n" },
+	{ "0e0118180000001500000004000002616204c0102704fe9c03f2ff", "listpack", "LLEN k", ":4\r\n" },
+	{ "100d0d00000002008166028176" "02ff", "listpack", "HGET k f", "$1\r\nv\r\n" },
+	{ "110c0c0000000200816d020701ff", "listpack", "ZSCORE k m", "$1\r\n7\r\n" },
+	{ "1201020d0d0000000200816102816202ff", "listpack", "LRANGE k 0 -1", "*2\r\n$1\r\na\r\n$1\r\nb\r\n" },
+	{ "12010103787a79", "quicklist", "LRANGE k 0 -1", "*1\r\n$3\r\nxzy\r\n" },
+	{ "140d0d0000000200816102816202ff", "listpack", "SCARD k", ":2\r\n" },
+	{ "140d0d0000000200816102816102ff", NULL, NULL, BAD }, /* the same member twice */
+	{ "0100", NULL, NULL, BAD }, { "16", NULL, NULL, BAD }, { "00", NULL, NULL, BAD },
+};
+
+START_TEST(test_old_forms)
+{
+	static const int versions[] = { 2, 6, 9, 11 };
+	char payload[256], *at;
+	for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
+		for (size_t v = 0; v < sizeof versions / sizeof *versions; v++) {
+			size_t n = strlen(old[i].hex) / 2;
+			for (size_t b = 0; b < n; b++) {
+				const char pair[3] = { old[i].hex[2 * b], old[i].hex[2 * b + 1] };
+				payload[b] = (char)strtol(pair, &at, 16);
+				ck_assert(at == pair + 2);
+			}
+			payload[n] = (char)versions[v];
+			payload[n + 1] = 0;
+			mend(payload, n + 10);
+			expect_any(c, "DEL k");
+			restore_with(c, "k", "0", payload, n + 10, "", old[i].command ? OK : BAD);
+			if (!old[i].command)
+				continue;
+			expect_bulk(c, "OBJECT ENCODING k", old[i].encoding);
+			expect_(c, old[i].command, old[i].reply, strlen(old[i].reply), old[i].hex, __LINE__);
+			use("k");
+		}
+	}
+	payload[0] = 12; /* a version still to come */
+	payload[1] = 0;
+	mend(payload, 10);
+	restore_with(c, "k2", "0", payload, 10, "", "-ERR DUMP payload version or checksum are wrong\r\n");
+}
+END_TEST
+
+START_TEST(test_skipped_checksums)
+{
+	size_t len;
+	expect(c, "SET k v", OK);
+	char *payload = dump(c, "k", &len);
+	payload[len - 1] ^= 1;
+	restore_with(c, "n", "0", payload, len, "", "-ERR DUMP payload version or checksum are wrong\r\n");
+	expect(c, "DEBUG SET-SKIP-CHECKSUM-VALIDATION 1", OK);
+	restore_with(c, "n", "0", payload, len, "", OK);
+	expect(c, "DEBUG SET-SKIP-CHECKSUM-VALIDATION 0", OK);
+	restore_with(c, "n", "0", payload, len, "REPLACE", "-ERR DUMP payload version or checksum are wrong\r\n");
+	free(payload);
+}
+END_TEST
+
+COMMAND_TESTS("dump", test_round_trip, test_both_ways_with_redis, test_options, test_damaged_payloads_with_right_checksums,
+              test_refused_payload_changes_nothing, test_journal_and_events, test_old_forms, test_skipped_checksums)
