@@ -192,13 +192,12 @@ int persist_shutdown(unsigned flags)
 	bool save = flags & SHUTDOWN_SAVE || (config()->save.n && !(flags & SHUTDOWN_NOSAVE));
 	if (atomic_load(&persist.loading))
 		save = false;
-	if (atomic_load(&persist.saving)) {
+	if (atomic_load(&persist.saving))
 		log_warning("There is a child saving an .rdb. Killing it!");
-		snapshot_abort();
-	}
+	snapshot_abort(); /* that of a log's rewriting, too */
 	if (save) {
 		log_notice("Saving the final RDB snapshot before exiting.");
-		int err = snapshot_running() ? -EBUSY : save_now();
+		int err = save_now();
 		if (err && !(flags & SHUTDOWN_FORCE)) {
 			log_warning("Error trying to save the DB, can't exit.");
 			return err;
@@ -206,7 +205,6 @@ int persist_shutdown(unsigned flags)
 		if (err)
 			log_warning("Error trying to save the DB, but FORCE was asked for: exiting anyway.");
 	}
-	snapshot_abort();
 	dispatch_set_gate(GATE_CLOSED, true);
 	return 0;
 }

@@ -379,6 +379,36 @@ START_TEST(shutdown_that_cannot_save)
 }
 END_TEST
 
+/* A stop does not wait for a save or a rewriting that runs. */
+START_TEST(shutdown_while_saving)
+{
+	static const char *const begin[] = { "BGSAVE", "BGREWRITEAOF" };
+	for (int i = 0; i < 2; i++) {
+		struct proc p;
+		char dir[sizeof p.dir];
+		own_server(&p, DEBUG_ON);
+		struct resp_client *a = connect_to(&p);
+		expect(a, "DEBUG POPULATE 3000 key 100", "+OK\r\n");
+		expect(a, "CONFIG SET rdb-key-save-delay 10000", "+OK\r\n");
+		expect_prefix(a, begin[i], "+Background ");
+		expect(a, "CONFIG SET rdb-key-save-delay 0", "+OK\r\n");
+		snprintf(dir, sizeof dir, "%s", p.dir);
+		p.keep_dir = true;
+		resp_send(a, "SHUTDOWN SAVE");
+		ck_assert(proc_wait_exit(&p, 5000 * proc_time_factor()));
+		resp_close(a);
+		proc_clean(&p);
+		start_in(&p, dir, "");
+		a = connect_to(&p);
+		ck_assert_int_eq(ask_int(a, "DBSIZE"), 3000);
+		resp_close(a);
+		ck_assert_int_eq(proc_stop(&p), 0);
+		proc_clean(&p);
+		remove_dir(dir);
+	}
+}
+END_TEST
+
 START_TEST(damaged_file_is_refused)
 {
 	struct proc p;
@@ -536,5 +566,5 @@ START_TEST(checking_tool)
 END_TEST
 
 COMMAND_TESTS_WITH("rdb", DEBUG_ON, restart_keeps_everything, files_go_both_ways, transfers_keep_the_sum, large_values_while_saving, full_disk_stops_writes,
-                   failing_fsync, shutdown_that_cannot_save, damaged_file_is_refused, save_points, replies, loading, flushall_gives_up,
+                   failing_fsync, shutdown_that_cannot_save, shutdown_while_saving, damaged_file_is_refused, save_points, replies, loading, flushall_gives_up,
                    checking_tool)
