@@ -240,7 +240,9 @@ bool bitmap_add(bool is_signed, unsigned bits, int64_t v, int64_t add, enum bitm
 	if (how == BITMAP_FAIL)
 		return false;
 	if (how == BITMAP_SATURATE) {
-		*out = (int64_t)(sum < low ? low : high);
+		/* Redis takes a value so low that its distance to the highest is no int64 for one that is too high. */
+		bool far = is_signed && bits < 64 && high - v > INT64_MAX;
+		*out = (int64_t)(sum < low && !far ? low : high);
 		return true;
 	}
 	uint64_t wrapped = (uint64_t)sum;

@@ -122,6 +122,7 @@ START_TEST(test_overflow)
 		{ true, 8, 127, 1, -128, 127 }, { true, 8, -128, -1, 127, -128 }, { true, 8, 0, 300, 44, 127 },
 		{ true, 64, INT64_MAX, 1, INT64_MIN, INT64_MAX }, { true, 64, INT64_MIN, -1, INT64_MAX, INT64_MIN },
 		{ true, 64, INT64_MIN, INT64_MIN, 0, INT64_MIN }, { true, 1, 0, 1, -1, 0 },
+		{ true, 36, INT64_MIN, 0, 0, (1ll << 35) - 1 }, { true, 36, INT64_MIN + (1ll << 36), 0, 0, -(1ll << 35) },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		bool is_signed = rows[i].is_signed;
