@@ -189,7 +189,7 @@ static void close_uring(struct poller *p)
 
 static bool grow(struct poller *p, int fd)
 {
-	int n = fd + 1 > p->nwatches * 2 ? fd + 64 : p->nwatches * 2;
+	int n = fd + fd / 4 + 64;
 	struct watch *w = realloc(p->watches, (size_t)n * sizeof *w);
 	if (!w)
 		return false;
