@@ -80,8 +80,10 @@ static void add_late(struct worker *w, struct block_queue *q)
 }
 
 /* Whether the key has now what somebody may wait for. One that is about to go is not looked at: that would remove it. */
-static bool may_serve(struct call *c, const struct store_key *key, unsigned notify_class)
+static bool may_serve(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
 {
+	if (notify_class == NOTIFY_STREAM && event && strcmp(event, "xadd"))
+		return false; /* about groups, or what has gone */
 	struct entry *e = notify_class & (NOTIFY_EXPIRED | NOTIFY_EVICTED) ? NULL : store_find(&c->op, key, STORE_PEEK);
 	enum store_type_id type = e ? entry_type(e) : STORE_STRING;
 	return type == STORE_LIST || type == STORE_ZSET || type == STORE_STREAM;
@@ -95,7 +97,6 @@ static void queue_ready(void *ctx, struct block_queue *q)
 void block_touched(struct call *c, const struct store_key *key, unsigned kinds, unsigned notify_class, const char *event)
 {
 	struct worker *w = worker_current;
-	(void)event;
 	if (!(kinds & TOUCH_CHANGE) || !block_waiting() || !w)
 		return;
 	if (!key) {
@@ -105,7 +106,7 @@ void block_touched(struct call *c, const struct store_key *key, unsigned kinds, 
 	struct block_queue *q = block_queue_find(c->op.store, c->op.db, key);
 	if (!q)
 		return;
-	if (!q->if_gone && !may_serve(c, key, notify_class))
+	if (!q->if_gone && !may_serve(c, key, notify_class, event))
 		return;
 	/* Without a lock that lasts there is only expiry and eviction. */
 	bool lasting = c->client && c->held != CALL_HOLDS_NONE;

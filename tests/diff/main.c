@@ -18,7 +18,7 @@
 
 #include "tests/diff/schedule.h"
 
-enum { CHUNK = 2000, MAX_BATCH = 512, PRINT = 2000 };
+enum { CHUNK = 2000, MAX_BATCH = 512, PRINT = 6000 };
 
 struct item {
 	size_t offset, len;

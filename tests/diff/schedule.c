@@ -34,7 +34,7 @@ struct schedule {
 };
 
 static const char *const waits[] = {
-	"BLPOP @ 0", "BRPOP @ 0", "BLPOP @ @ 0", "BLMOVE @ @ LEFT RIGHT 0", "BLMOVE @ @ RIGHT RIGHT 0", "BRPOPLPUSH @ @ 0",
+	"BLPOP @ 0", "BRPOP @ 0", "BLMOVE @ @ LEFT RIGHT 0", "BLMOVE @ @ RIGHT RIGHT 0", "BRPOPLPUSH @ @ 0",
 	"BLMPOP 0 1 @ LEFT COUNT 2", "BZPOPMIN z@ 0", "BZPOPMAX z@ z@ 0", "BZMPOP 0 1 z@ MIN", "XREAD BLOCK 0 STREAMS s@ $",
 	"XREAD BLOCK 0 STREAMS s@ t@ $ 5-0", "BZPOPMIN u@ z@ 0", NULL,
 };
@@ -47,8 +47,8 @@ static const char *const feeds[] = {
 static const char *const modern_feeds[] = {
 	"MULTI\nRPUSH @ x\nDEL @\nEXEC", "MULTI\nRPUSH @ 1\nLPUSH @ 2\nEXEC", "MULTI\nSET @ x\nDEL @\nRPUSH @ y\nEXEC",
 	"XREADGROUP GROUP g c BLOCK 0 STREAMS s@ >", "XREADGROUP GROUP g d COUNT 1 BLOCK 0 STREAMS s@ t@ > >",
-	"XREADGROUP GROUP g c NOACK BLOCK 0 STREAMS t@ >", "XGROUP CREATE s@ g $ MKSTREAM", "XGROUP CREATE t@ g 0 MKSTREAM",
-	"XGROUP CREATE s@ g 0 MKSTREAM", "XGROUP DESTROY s@ g", "DEL s@ t@", "SET t@ x", "RENAME s@ t@",
+	"XREADGROUP GROUP g c NOACK BLOCK 0 STREAMS t@ >", "XGROUP CREATE s@ g $ MKSTREAM", "XGROUP CREATE t@ g 0",
+	"XGROUP CREATE s@ g 0 MKSTREAM", "XGROUP DESTROY s@ g", "DEL s@ t@", "SET s@ x", "BLPOP @ @ 0", "BLPOP @ @ 0",
 	"MULTI\nXADD s@ #-5 f v\nXADD t@ #-5 f v\nXADD s@ #-6 f v\nEXEC", "XADD s@ #-2 f v", "XADD t@ #-2 f v",
 	"MULTI\nZADD z@ 1 m\nRPUSH @ 1 2\nEXEC", "SET @ x", "RENAME @ z@", "RENAME z@ @", "MULTI\nBLPOP @ 0\nRPUSH @ t\nEXEC",
 	NULL,
@@ -186,6 +186,8 @@ static int one_step(struct schedule *s, sides_fail *fail, void *ctx)
 {
 	char line[128];
 	int k = 1 + (int)gen_below(s->gen, MAX_CONNS - 1);
+	for (int tries = 0; s->in[0][k].due && tries < 8; tries++)
+		k = 1 + (int)gen_below(s->gen, MAX_CONNS - 1);
 	if (s->in[0][k].due)
 		unblock(s, k, gen_chance(s->gen, 50));
 	else {
