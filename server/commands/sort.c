@@ -1,4 +1,5 @@
 /* sort: SORT, SORT_RO: the elements of a list, set or sorted set in another order, with values of other keys. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -226,20 +227,30 @@ static bool weigh_all(struct call *c, struct elements *es, const struct options 
 	return !es->failed;
 }
 
+/* As strtod() reads it, up to the first zero byte. false: it is no number, or none that a double can be. */
+static bool score_of(const struct arg *text, double *score)
+{
+	char small[64], *copy = small, *end;
+	if (text->len >= sizeof small && !(copy = malloc(text->len + 1)))
+		return false;
+	memcpy(copy, text->ptr, text->len);
+	copy[text->len] = 0;
+	errno = 0;
+	*score = strtod(copy, &end);
+	bool ok = !*end && errno != ERANGE && !isnan(*score);
+	if (copy != small)
+		free(copy);
+	return ok;
+}
+
 /* false: one is no number. */
 static bool score_all(struct elements *es, const struct options *o)
 {
 	for (size_t i = 0; i < es->n; i++) {
 		const struct arg *w = o->by ? &es->v[i].weight : &es->v[i].text;
-		char text[64], *end;
 		if (o->by && !w->ptr)
 			continue; /* no such key: 0 */
-		if (w->len >= sizeof text)
-			return false;
-		memcpy(text, w->ptr, w->len);
-		text[w->len] = 0;
-		es->v[i].score = strtod(text, &end);
-		if (*end || end != text + w->len || isnan(es->v[i].score))
+		if (!score_of(w, &es->v[i].score))
 			return false;
 	}
 	return true;
@@ -332,24 +343,14 @@ static void store_list(struct call *c, const struct elements *es, const struct o
 {
 	struct store_key key = store_key(c->op.store, o->store->ptr, o->store->len);
 	struct value list;
-	if (list_new(&list) || !emit(c, es, o, from, to, to_list, &list)) {
+	if (list_new(&list)) {
 		reply_oom(c->reply);
-		return;
-	}
-	size_t n = list_len(&list);
-	bool existed = store_delete(&c->op, &key, true);
-	if (n == 0) {
-		list_free(&list);
-		if (existed)
-			call_touch(c, &key, NOTIFY_GENERIC, "del");
-	} else if (!store_add(&c->op, &key, STORE_LIST, list.encoding, list.ptr)) {
+	} else if (!emit(c, es, o, from, to, to_list, &list)) {
 		list_free(&list);
 		reply_oom(c->reply);
-		return;
 	} else {
-		call_touch(c, &key, NOTIFY_LIST, "sortstore");
+		store_result(c, &key, STORE_LIST, &list, list_len(&list), NOTIFY_LIST, "sortstore");
 	}
-	reply_int(c->reply, (int64_t)n);
 }
 
 static void finish(struct call *c, const struct elements *es, const struct options *o)

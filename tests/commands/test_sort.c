@@ -1,4 +1,6 @@
 /* SORT: orders, patterns, limits, STORE. */
+#include <stdio.h>
+
 #include "tests/lib/expect.h"
 
 #define OK "+OK\r\n"
@@ -51,6 +53,47 @@ START_TEST(test_limits)
 }
 END_TEST
 
+START_TEST(test_numbers)
+{
+	expect_any(c, "RPUSH l 3 1000000000000000000000000000000000000000000000000000000000000000000000000000001 \" 2\" 0x1");
+	expect(c, "SORT l LIMIT 0 3", "*3\r\n$3\r\n0x1\r\n$2\r\n 2\r\n$1\r\n3\r\n");
+	static const char *const bad[] = { "1e400", "1e-400", "nan", "1x", "1 " };
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		char line[64];
+		expect_any(c, "DEL b");
+		snprintf(line, sizeof line, "RPUSH b 1 \"%s\"", bad[i]);
+		expect_any(c, line);
+		expect(c, "SORT b", "-ERR One or more scores can't be converted into double\r\n");
+	}
+}
+END_TEST
+
+/* STORE replaces a value of any type and its expiry, and says so. */
+START_TEST(test_store_events)
+{
+	struct resp_client *listener = connect_to(&server);
+	expect(c, "CONFIG SET notify-keyspace-events EAn", OK);
+	expect_any(listener, "PSUBSCRIBE __keyevent@0__:*");
+	expect(c, "SADD s 2 1", ":2\r\n");
+	expect(c, "SORT s STORE d", ":2\r\n");
+	expect(c, "EXPIRE d 100", ":1\r\n");
+	expect(c, "SORT s STORE d", ":2\r\n");
+	expect(c, "TTL d", ":-1\r\n");
+	expect(c, "SORT none STORE d", ":0\r\n");
+#define EVENT(name, key, len, keylen) "*4\r\n$8\r\npmessage\r\n$16\r\n__keyevent@0__:*\r\n" \
+	"$" len "\r\n__keyevent@0__:" name "\r\n$" keylen "\r\n" key "\r\n"
+	expect_reply(listener, EVENT("new", "s", "18", "1"));
+	expect_reply(listener, EVENT("sadd", "s", "19", "1"));
+	expect_reply(listener, EVENT("new", "d", "18", "1"));
+	expect_reply(listener, EVENT("sortstore", "d", "24", "1"));
+	expect_reply(listener, EVENT("expire", "d", "21", "1"));
+	expect_reply(listener, EVENT("sortstore", "d", "24", "1"));
+	expect_reply(listener, EVENT("del", "d", "18", "1"));
+	expect(c, "CONFIG SET notify-keyspace-events \"\"", OK);
+	resp_close(listener);
+}
+END_TEST
+
 START_TEST(test_keys)
 {
 	expect(c, "COMMAND GETKEYS SORT a BY b* GET c* STORE d STORE e", "*2\r\n$1\r\na\r\n$1\r\ne\r\n");
@@ -58,4 +101,4 @@ START_TEST(test_keys)
 }
 END_TEST
 
-COMMAND_TESTS("sort", test_orders, test_patterns, test_limits, test_keys)
+COMMAND_TESTS("sort", test_orders, test_patterns, test_limits, test_numbers, test_store_events, test_keys)
