@@ -21,7 +21,7 @@
 /* This loop's lists. A queue is in at most one list of each kind, whoever's it is. */
 static _Thread_local struct {
 	struct block_queue *ready, **ready_tail;
-	struct block_queue *late;
+	struct block_queue *late, **late_tail;
 } mine;
 
 /* ------------------------------------------------------------------ locks */
@@ -74,8 +74,11 @@ static void add_late(struct worker *w, struct block_queue *q)
 	if (q->late)
 		return;
 	q->late = true;
-	q->next_late = mine.late;
-	mine.late = q;
+	q->next_late = NULL;
+	if (!mine.late)
+		mine.late_tail = &mine.late;
+	*mine.late_tail = q;
+	mine.late_tail = &q->next_late;
 	w->block_late = true;
 }
 
@@ -167,8 +170,8 @@ static bool fits(const struct waiter *w, const struct entry *e)
 	return w->if_gone || (e && entry_type(e) == types[w->kind]);
 }
 
-/* The queue is in no list, but held by `ready`. */
-static void serve_queue(struct call *c, struct block_queue *q)
+/* false: its next waiter needs a key that is not locked. */
+static bool serve_queue(struct call *c, struct block_queue *q)
 {
 	struct store_key key = { q->key, q->len, q->hash };
 	struct store_op op = c->op;
@@ -187,14 +190,24 @@ static void serve_queue(struct call *c, struct block_queue *q)
 			break;
 		if (!fits(w, e))
 			continue;
-		if (w->has_target && !held(c, w->target_hash)) {
-			add_late(worker_current, q);
-			break;
-		}
+		if (w->has_target && !held(c, w->target_hash))
+			return false;
 		if (!atomic_compare_exchange_strong(&w->state, &state, BLOCK_CLAIMED))
 			block_link_remove(l);
 		else
 			serve(c, w);
+	}
+	return true;
+}
+
+/* The rest is served alone, in the same order. */
+static void postpone(struct worker *w)
+{
+	while (mine.ready) {
+		struct block_queue *q = mine.ready;
+		mine.ready = q->next_ready;
+		q->ready = false;
+		add_late(w, q);
 	}
 }
 
@@ -207,7 +220,10 @@ void block_serve(struct call *c)
 	}
 	while (mine.ready) {
 		struct block_queue *q = mine.ready;
-		serve_queue(c, q);
+		if (!serve_queue(c, q)) {
+			postpone(w);
+			break;
+		}
 		mine.ready = q->next_ready; /* what was touched meanwhile is behind it */
 		q->ready = false;
 		block_queue_release(q);
@@ -280,6 +296,8 @@ static void look_at_queue(const struct store *s, const struct store_lockset *ls,
 		const struct waiter *w = l->waiter;
 		if (atomic_load_explicit(&w->state, memory_order_relaxed) != BLOCK_WAITING)
 			continue;
+		if (w->has_target && w->target_hash == q->hash)
+			continue; /* takes nothing away, and is locked */
 		if (seen++ == LOOK_MOST) {
 			more->alone = true;
 			return;
