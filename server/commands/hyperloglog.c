@@ -76,6 +76,27 @@ static int64_t add_all(struct call *c, struct hll *h)
 	return changed;
 }
 
+/* Registers of a dense one are raised where they stand. */
+static void add_in_place(struct call *c, const struct store_key *key, struct entry *e)
+{
+	uint32_t changed = 0;
+	char *bytes;
+	if (!store_string_grow(&c->op, key, e, HLL_DENSE_BYTES, &bytes)) {
+		reply_oom(c->reply);
+		return;
+	}
+	for (unsigned i = 2; i < c->argc; i++) {
+		unsigned index;
+		uint8_t v = hll_hash(c->argv[i].ptr, c->argv[i].len, &index);
+		changed += hll_dense_raise((uint8_t *)bytes, index, v);
+	}
+	if (changed) {
+		hll_forget((uint8_t *)bytes);
+		call_touch(c, key, NOTIFY_STRING, "pfadd");
+	}
+	reply_int(c->reply, changed > 0);
+}
+
 static void run_pfadd(struct call *c)
 {
 	struct store_key key = call_key(c, 1);
@@ -86,6 +107,10 @@ static void run_pfadd(struct call *c)
 	const uint8_t *p = find(c, 1, true, &e, &len, &bad);
 	if (bad)
 		return;
+	if (p && hll_is_dense(p)) {
+		add_in_place(c, &key, e);
+		return;
+	}
 	if (!copy(&h, p, len, c->argc)) {
 		reply_oom(c->reply);
 		return;
@@ -189,7 +214,9 @@ static void run_pfmerge(struct call *c)
 	}
 	if (dense)
 		err = hll_make_dense(&h);
-	for (unsigned i = 0; i < HLL_REGISTERS && err >= 0; i++)
+	if (dense && err == 0)
+		hll_dense_put(h.p, max); /* what it had itself is among them */
+	for (unsigned i = 0; i < HLL_REGISTERS && err >= 0 && !dense; i++)
 		err = max[i] ? hll_raise(&h, i, max[i], max_sparse()) : 0;
 	hll_forget(h.p);
 	if (err < 0) {
@@ -242,7 +269,11 @@ static void todense(struct call *c, struct entry *e, const uint8_t *p, size_t le
 		return;
 	}
 	if (!was) {
-		bool ok = copy(&h, p, len, 0) && hll_make_dense(&h) == 0 && put_back(c, 2, e, &h);
+		bool copied = copy(&h, p, len, 0);
+		if (!copied)
+			reply_oom(c->reply);
+		/* its runs are sound: they have just been merged */
+		bool ok = copied && hll_make_dense(&h) == 0 && put_back(c, 2, e, &h);
 		free(h.p);
 		if (!ok)
 			return;

@@ -156,13 +156,38 @@ static uint8_t *put_zeros(uint8_t *p, unsigned n)
 	return p + 2;
 }
 
+static inline uint8_t greater(uint8_t a, uint32_t b)
+{
+	return a > b ? a : (uint8_t)b;
+}
+
+/* Four registers are three bytes. */
+static void merge_dense(const uint8_t *p, uint8_t *max)
+{
+	for (unsigned i = 0; i < HLL_REGISTERS; i += 4, p += 3) {
+		uint32_t w = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
+		max[i] = greater(max[i], w & 63);
+		max[i + 1] = greater(max[i + 1], w >> 6 & 63);
+		max[i + 2] = greater(max[i + 2], w >> 12 & 63);
+		max[i + 3] = greater(max[i + 3], w >> 18);
+	}
+}
+
+void hll_dense_put(uint8_t *p, const uint8_t max[static HLL_REGISTERS])
+{
+	p += HLL_HEADER;
+	for (unsigned i = 0; i < HLL_REGISTERS; i += 4, p += 3) {
+		uint32_t w = max[i] | (uint32_t)max[i + 1] << 6 | (uint32_t)max[i + 2] << 12 | (uint32_t)max[i + 3] << 18;
+		p[0] = (uint8_t)w;
+		p[1] = (uint8_t)(w >> 8);
+		p[2] = (uint8_t)(w >> 16);
+	}
+}
+
 int hll_merge(const uint8_t *p, size_t len, uint8_t max[static HLL_REGISTERS])
 {
 	if (hll_is_dense(p)) {
-		for (unsigned i = 0; i < HLL_REGISTERS; i++) {
-			uint8_t v = dense_get(p, i);
-			max[i] = v > max[i] ? v : max[i];
-		}
+		merge_dense(p + HLL_HEADER, max);
 		return 0;
 	}
 	const uint8_t *end = p + len;
@@ -185,11 +210,7 @@ int hll_make_dense(struct hll *h)
 	if (hll_merge(h->p, h->len, registers))
 		return -EINVAL;
 	h->p[4] = DENSE;
-	memset(h->p + HLL_HEADER, 0, HLL_DENSE_BYTES - HLL_HEADER);
-	for (unsigned i = 0; i < HLL_REGISTERS; i++) {
-		if (registers[i])
-			dense_set(h->p, i, registers[i]);
-	}
+	hll_dense_put(h->p, registers);
 	h->len = HLL_DENSE_BYTES;
 	return 0;
 }
@@ -303,10 +324,17 @@ static double sigma(double x)
 
 uint64_t hll_estimate(const uint8_t max[static HLL_REGISTERS])
 {
-	unsigned n[64] = { 0 };
+	unsigned part[4][64] = { { 0 } }, n[64];
 	const double m = HLL_REGISTERS;
-	for (unsigned i = 0; i < HLL_REGISTERS; i++)
-		n[max[i] & 63]++;
+	/* Registers that follow each other are often equal: four tables in turn do not wait for each other. */
+	for (unsigned i = 0; i < HLL_REGISTERS; i += 4) {
+		part[0][max[i] & 63]++;
+		part[1][max[i + 1] & 63]++;
+		part[2][max[i + 2] & 63]++;
+		part[3][max[i + 3] & 63]++;
+	}
+	for (unsigned i = 0; i < 64; i++)
+		n[i] = part[0][i] + part[1][i] + part[2][i] + part[3][i];
 	double z = m * tau((m - n[RANKS + 1]) / m);
 	for (int k = RANKS; k >= 1; k--)
 		z = (z + n[k]) * 0.5;

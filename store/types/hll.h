@@ -34,7 +34,9 @@ void hll_create(struct hll *h);
 int hll_add(struct hll *h, const void *element, size_t len, size_t max_bytes);
 /* The register of a dense one becomes at least v; whether it changed. */
 bool hll_dense_raise(uint8_t *p, unsigned index, uint8_t v);
-/* The same for either kind: as hll_add(). */
+/* All registers of a dense one, from 0 to 63 each. */
+void hll_dense_put(uint8_t *p, const uint8_t max[static HLL_REGISTERS]);
+/* The same as hll_dense_raise() for either kind: as hll_add(). */
 int hll_raise(struct hll *h, unsigned index, uint8_t v, size_t max_bytes);
 /* The register and value of an element. */
 uint8_t hll_hash(const void *element, size_t len, unsigned *index);
