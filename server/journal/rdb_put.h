@@ -45,4 +45,17 @@ static inline void rdb_put_plain(struct snapshot_buf *b, const void *bytes, size
 	b->len += n + len;
 }
 
+/* An integer as a string in its short form; false: it has none. */
+static inline bool rdb_put_small_int(struct snapshot_buf *b, int64_t v)
+{
+	if (v < INT32_MIN || v > INT32_MAX)
+		return false;
+	unsigned power = v >= INT8_MIN && v <= INT8_MAX ? 0 : v >= INT16_MIN && v <= INT16_MAX ? 1 : 2;
+	uint8_t out[5] = { (uint8_t)(0xc0 | power) };
+	for (unsigned i = 0; i < 1u << power; i++)
+		out[1 + i] = (uint8_t)((uint64_t)v >> 8 * i);
+	rdb_put_raw(b, out, 1 + ((size_t)1 << power));
+	return true;
+}
+
 #endif

@@ -104,9 +104,13 @@ static void put_aux(struct save *s, const char *name, const char *value)
 
 static void put_aux_int(struct save *s, const char *name, int64_t value)
 {
+	struct snapshot_buf b = { .direct = &s->out };
 	char text[24];
-	snprintf(text, sizeof text, "%lld", (long long)value);
-	put_aux(s, name, text);
+	uint8_t op = RDB_OP_AUX;
+	rdb_put_raw(&b, &op, 1);
+	rdb_put_plain(&b, name, strlen(name));
+	if (!rdb_put_small_int(&b, value))
+		rdb_put_plain(&b, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)value));
 }
 
 static void put_functions(void *ctx, const void *bytes, size_t len)

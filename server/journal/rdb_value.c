@@ -7,22 +7,10 @@
 
 /* ------------------------------------------------------------------ parts */
 
-static bool put_small_int(struct snapshot_buf *b, int64_t v)
-{
-	if (v < INT32_MIN || v > INT32_MAX)
-		return false;
-	unsigned power = v >= INT8_MIN && v <= INT8_MAX ? 0 : v >= INT16_MIN && v <= INT16_MAX ? 1 : 2;
-	uint8_t out[5] = { (uint8_t)(0xc0 | power) };
-	for (unsigned i = 0; i < 1u << power; i++)
-		out[1 + i] = (uint8_t)((uint64_t)v >> 8 * i);
-	rdb_put_raw(b, out, 1 + ((size_t)1 << power));
-	return true;
-}
-
 static void put_string(struct snapshot_buf *b, const char *bytes, size_t len)
 {
 	int64_t v;
-	if (len > 11 || !number_parse(bytes, len, &v) || !put_small_int(b, v))
+	if (len > 11 || !number_parse(bytes, len, &v) || !rdb_put_small_int(b, v))
 		rdb_put_plain(b, bytes, len);
 }
 
@@ -30,7 +18,7 @@ static void put_item(struct snapshot_buf *b, const struct value_item *item)
 {
 	char buf[NUMBER_MAX];
 	size_t len;
-	if (!item->str && put_small_int(b, item->num))
+	if (!item->str && rdb_put_small_int(b, item->num))
 		return;
 	const char *text = value_text(item, buf, &len);
 	put_string(b, text, len);
