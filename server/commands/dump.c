@@ -66,10 +66,12 @@ static bool read_expiry(struct call *c, const struct options *o, int64_t *expire
 		return false;
 	}
 	*expire_ms = ttl;
+	if (!o->absolute && __builtin_add_overflow(ttl, c->op.now_ms, expire_ms))
+		*expire_ms = STORE_NO_EXPIRY;
 	if (ttl == 0)
 		*expire_ms = STORE_NO_EXPIRY;
-	else if (!o->absolute && __builtin_add_overflow(ttl, c->op.now_ms, expire_ms))
-		*expire_ms = STORE_NO_EXPIRY - 1;
+	else if (*expire_ms == STORE_NO_EXPIRY)
+		--*expire_ms;
 	return true;
 }
 

@@ -329,11 +329,15 @@ START_TEST(test_old_forms)
 }
 END_TEST
 
-START_TEST(test_skipped_checksums)
+START_TEST(test_far_times_and_skipped_checksums)
 {
 	size_t len;
 	expect(c, "SET k v", OK);
 	char *payload = dump(c, "k", &len);
+	restore_with(c, "far", "9223372036854775807", payload, len, "ABSTTL", OK);
+	ck_assert_int_gt(ask_int(c, "PTTL far"), INT64_MAX / 2);
+	restore_with(c, "far", "9223372036854775807", payload, len, "REPLACE", OK);
+	ck_assert_int_gt(ask_int(c, "PTTL far"), INT64_MAX / 2);
 	payload[len - 1] ^= 1;
 	restore_with(c, "n", "0", payload, len, "", "-ERR DUMP payload version or checksum are wrong\r\n");
 	expect(c, "DEBUG SET-SKIP-CHECKSUM-VALIDATION 1", OK);
@@ -345,4 +349,5 @@ START_TEST(test_skipped_checksums)
 END_TEST
 
 COMMAND_TESTS("dump", test_round_trip, test_both_ways_with_redis, test_options, test_damaged_payloads_with_right_checksums,
-              test_refused_payload_changes_nothing, test_journal_and_events, test_old_forms, test_skipped_checksums)
+              test_refused_payload_changes_nothing, test_journal_and_events, test_old_forms,
+              test_far_times_and_skipped_checksums)
