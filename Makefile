@@ -48,6 +48,7 @@ DIFF_SRC := $(wildcard tests/diff/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 COMMANDS_SRC := $(wildcard tests/commands/test_*.c)
 FAULTS_SRC := tests/faults/main.c
+LINEAR_SRC := $(wildcard tests/linear/*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 pic = $(patsubst %.c,$(B)/pic/%.o,$(1))
@@ -63,7 +64,7 @@ SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 # Sanitizers are slow: the time limits of unit tests grow.
 SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
 
-.PHONY: all help run test unit commands clients diff readme faults lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
+.PHONY: all help run test unit commands clients diff linear readme faults lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
 .SECONDARY:
 all: $(B)/shoal-server ## build the server
 
@@ -105,10 +106,11 @@ run: ## install what is missing, build, start on port 6379
 
 # ------------------------------------------------------------------ testing
 
-test: ## install what is missing, build, run unit tests, command tests and a short differential run
+test: ## install what is missing, build, run unit tests, command tests, short differential and linearizability runs
 	@tests/lib/packages.sh build test
 	$(Q)$(MAKE) --no-print-directory all unit commands
 	$(Q)$(MAKE) --no-print-directory diff SEED=$(or $(SEED),1) COUNT=$(or $(COUNT),20000)
+	$(Q)$(MAKE) --no-print-directory linear HISTORIES=3
 
 $(B)/tests/test_%: $(B)/obj/tests/unit/test_%.o $(B)/libtest.a $(OUR_LIBS)
 	$(Q)mkdir -p $(@D)
@@ -147,6 +149,14 @@ $(B)/shoal-diff: $(call obj,$(DIFF_SRC)) $(B)/libtest.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 diff: $(B)/shoal-server $(B)/shoal-diff ## compare with ORACLE: COUNT commands (1000000) from SEED
 	$(Q)SHOAL_SERVER=$(B)/shoal-server $(B)/shoal-diff $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(DIFF_ARGS)
+
+# Concurrent clients, and a search for an order that explains what they saw.
+HISTORIES ?= 20
+OPS ?= 10000
+$(B)/shoal-linear: $(call obj,$(LINEAR_SRC)) $(B)/libtest.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+linear: $(B)/shoal-server $(B)/shoal-linear ## linearizability of HISTORIES concurrent histories (20) of OPS operations
+	$(Q)SHOAL_SERVER=$(B)/shoal-server $(B)/shoal-linear --histories $(HISTORIES) --ops $(OPS)
 
 # Crashes under load. A run with the figures of the acceptance: CYCLES=2000 POWER=500 EVERYSEC=50.
 CYCLES ?= 200
