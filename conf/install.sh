@@ -10,7 +10,7 @@ CONF=$SYSCONFDIR/shoal
 
 headers() { # the public ones: none from impl/, and none that shows something of it
 	shut=$(grep -l '#include "[a-z]*/impl/' net/*.h store/*.h store/types/*.h 2>/dev/null || true)
-	for h in net/net.h store/*.h store/types/*.h; do
+	for h in net/*.h store/*.h store/types/*.h; do
 		case " $(echo $shut) " in *" $h "*) continue ;; esac
 		for s in $shut; do
 			if grep -q "#include \"$s\"" "$h"; then continue 2; fi

@@ -36,7 +36,12 @@ static void open_conn(struct net_loop *l, const struct handover *h)
 	c->ctx = h->ctx;
 	conn_set_peer(c, &h->peer);
 	l->stats.accepted++;
-	if (h->from && h->from->transport) {
+	if (h->from && h->from->codec) {
+		int err = net_set_codec(c, h->from->codec, h->from->codec_settings);
+		if (err)
+			net_close_now(c, -err);
+	}
+	if (h->from && h->from->transport && !(c->flags & CONN_DEAD)) {
 		int err = conn_set_transport(c, h->from->transport, h->from->transport_ctx, NULL);
 		if (err) {
 			net_close_now(c, -err);

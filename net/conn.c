@@ -13,7 +13,6 @@
 #include "net/internal.h"
 
 #define SLAB_CONNS 64
-#define ID_LOOP_SHIFT 52
 #define ID_SLOT_SHIFT 32
 #define ID_SLOT_MASK 0xfffff
 
@@ -142,6 +141,7 @@ void conn_open(struct net_conn *c)
 	int idle_ms = __atomic_load_n(&s->o.idle_timeout_ms, __ATOMIC_RELAXED);
 	c->flags |= CONN_OPEN;
 	conn_touch(c); /* watched when the turn ends */
+	codec_start(c);
 	if (idle_ms)
 		net_set_idle_timeout(c, idle_ms);
 	if (c->extra && c->extra->dialled) {
@@ -233,6 +233,7 @@ static void free_extra(struct net_conn *c)
 		x->dialled(x->dial_ctx, NULL, c->reason > 0 ? -c->reason : c->reason == NET_BY_TIMEOUT ? -ETIMEDOUT : -ECANCELED);
 	if (x->transport && x->state)
 		x->transport->free_state(x->state);
+	codec_free(x);
 	c->extra = NULL;
 	c->loop->server->o.realloc(x, 0);
 }
@@ -269,14 +270,15 @@ void conn_destroy(struct net_conn *c)
 
 /* ------------------------------------------------------------------ closing */
 
-void net_close(struct net_conn *c)
+void conn_close(struct net_conn *c, int reason)
 {
 	struct net_loop *l = c->loop;
 	if (c->flags & (CONN_CLOSING | CONN_DEAD))
 		return;
 	c->flags |= CONN_CLOSING;
+	c->reason = reason;
 	if (!c->out && !c->pend) {
-		net_close_now(c, NET_BY_US);
+		net_close_now(c, reason);
 		return;
 	}
 	struct extra *x = conn_extra(c);
@@ -288,6 +290,11 @@ void net_close(struct net_conn *c)
 	deadline_set(c);
 	conn_wants_write(c);
 	conn_touch(c);
+}
+
+void net_close(struct net_conn *c)
+{
+	conn_close(c, NET_BY_US);
 }
 
 void net_close_now(struct net_conn *c, int reason)

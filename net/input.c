@@ -120,13 +120,11 @@ static void count(struct net_conn *c, size_t n)
 
 static void received(struct net_conn *c, ssize_t n, size_t room)
 {
-	struct net_loop *l = c->loop;
 	if (n > 0) {
 		count(c, (size_t)n);
 		if (silent_rest(c, n, room))
 			conn_more(c);
-		if (l->server->ev.data)
-			conn_action(c, l->server->ev.data(c));
+		conn_data(c);
 	} else if (n == 0) {
 		net_close_now(c, NET_BY_PEER);
 	} else if (n != -EAGAIN && n != -EINTR) {
@@ -140,8 +138,7 @@ static void show_unseen(struct net_conn *c)
 	if (!(c->flags & CONN_UNSEEN) || (c->flags & CONN_STILL))
 		return;
 	c->flags &= ~(uint32_t)CONN_UNSEEN;
-	if (c->loop->server->ev.data)
-		conn_action(c, c->loop->server->ev.data(c));
+	conn_data(c);
 }
 
 void conn_read(struct net_conn *c)
@@ -317,6 +314,7 @@ void net_resume_read(struct net_conn *c)
 	conn_touch(c);
 	if ((c->extra && c->extra->transport) || (c->flags & CONN_UNSEEN))
 		conn_more(c);
+	codec_resume(c);
 }
 
 void net_wake(struct net_conn *c)

@@ -5,11 +5,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "net/codec.h"
 #include "net/impl/poll.h"
 #include "net/net.h"
 #include "net/transport.h"
 
 #define NET_BLOCK (256 * 1024) /* turn memory comes in blocks of this size */
+#define ID_LOOP_SHIFT 52 /* of a connection's id */
 #define NET_EVENTS 64 /* per turn: few enough that what the kernel touched while reading is cached when it writes */
 
 enum conn_flag {
@@ -66,7 +68,7 @@ struct inbuf {
 	char bytes[];
 };
 
-/* What few connections have: timeouts, a transport. */
+/* What few connections have: timeouts, a transport, a codec. */
 struct extra {
 	struct net_timer timer;
 	struct net_conn *conn;
@@ -76,6 +78,9 @@ struct extra {
 	void *state;
 	void (*dialled)(void *ctx, struct net_conn *c, int err);
 	void *dial_ctx;
+	const struct net_codec *codec;
+	void *codec_state;
+	size_t codec_seen; /* see net_step.seen */
 };
 
 struct peer {
@@ -136,6 +141,8 @@ struct net_listener {
 	atomic_uint refs; /* loops that have yet to let go, in net_unlisten() */
 	const struct net_transport *transport;
 	void *transport_ctx;
+	const struct net_codec *codec;
+	const void *codec_settings;
 	char addr[140];
 	char path[108]; /* of a Unix socket, to be removed with the listener; "" none */
 	int fds[];
@@ -232,11 +239,28 @@ void conn_free_all(struct net_loop *l);
 void conn_set_peer(struct net_conn *c, const struct sockaddr_storage *peer);
 struct extra *conn_extra(struct net_conn *c); /* NULL: no memory */
 void conn_handshake(struct net_conn *c);
+void conn_close(struct net_conn *c, int reason); /* as net_close(), for another reason */
 int conn_set_transport(struct net_conn *c, const struct net_transport *t, void *ctx, const char *host);
 
 /* deadline.c */
 void deadline_set(struct net_conn *c);
 void deadline_clear(struct net_conn *c);
+
+/* codec.c */
+void codec_start(struct net_conn *c);
+void codec_run(struct net_conn *c);
+void codec_resume(struct net_conn *c); /* reading goes on: what is there already may hold messages */
+void codec_free(struct extra *x);
+
+/* Bytes are there, or may be: data(), or message() for each. */
+static inline void conn_data(struct net_conn *c)
+{
+	const struct net_events *e = &c->loop->server->ev;
+	if (__builtin_expect(c->extra && c->extra->codec, 0))
+		codec_run(c);
+	else if (e->data)
+		conn_action(c, e->data(c));
+}
 
 /* input.c, output.c */
 void conn_read(struct net_conn *c);

@@ -101,8 +101,8 @@ static void wake_conns(struct net_loop *l)
 	for (unsigned i = 0; i < n; i++) {
 		struct net_conn *c = l->wakes.v[i];
 		c->flags &= ~(uint32_t)CONN_WAKE;
-		if (!(c->flags & CONN_DEAD) && l->server->ev.data)
-			conn_action(c, l->server->ev.data(c));
+		if (!(c->flags & CONN_DEAD))
+			conn_data(c);
 	}
 	conns_drop(&l->wakes, n);
 }

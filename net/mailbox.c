@@ -9,7 +9,6 @@
 #include "net/internal.h"
 
 #define HELD_LOOPS 64
-#define LOOP_SHIFT 52 /* of a connection's id */
 
 /* Wake-ups held back by this thread. */
 static _Thread_local struct {
@@ -123,7 +122,7 @@ int net_send(struct net_server *s, net_conn_id id, const void *buf, size_t len, 
 {
 	struct parcel *p;
 	size_t size;
-	if (id >> LOOP_SHIFT >= (uint64_t)s->o.loops || __builtin_add_overflow(sizeof *p, len, &size))
+	if (id >> ID_LOOP_SHIFT >= (uint64_t)s->o.loops || __builtin_add_overflow(sizeof *p, len, &size))
 		return -EINVAL;
 	p = s->o.realloc(NULL, size);
 	if (!p)
@@ -131,7 +130,7 @@ int net_send(struct net_server *s, net_conn_id id, const void *buf, size_t len, 
 	*p = (struct parcel){ .msg = { .run = deliver, .bytes = len }, .id = id, .done = done, .ctx = ctx, .len = len };
 	if (len)
 		memcpy(p->bytes, buf, len);
-	net_post(s->loops[id >> LOOP_SHIFT], &p->msg);
+	net_post(s->loops[id >> ID_LOOP_SHIFT], &p->msg);
 	return 0;
 }
 
@@ -147,12 +146,12 @@ static void close_by_id(struct net_loop *l, struct net_msg *m)
 int net_close_id(struct net_server *s, net_conn_id id)
 {
 	struct parcel *p;
-	if (id >> LOOP_SHIFT >= (uint64_t)s->o.loops)
+	if (id >> ID_LOOP_SHIFT >= (uint64_t)s->o.loops)
 		return -EINVAL;
 	p = s->o.realloc(NULL, sizeof *p);
 	if (!p)
 		return -ENOMEM;
 	*p = (struct parcel){ .msg = { .run = close_by_id }, .id = id };
-	net_post(s->loops[id >> LOOP_SHIFT], &p->msg);
+	net_post(s->loops[id >> ID_LOOP_SHIFT], &p->msg);
 	return 0;
 }

@@ -39,6 +39,7 @@ struct net_server;
 struct net_loop;
 struct net_conn;
 struct net_listener;
+struct net_message;
 
 /* Names one connection for ever: loop index in the upper 12 bits, slot and generation below. 0 names none. */
 typedef uint64_t net_conn_id;
@@ -103,6 +104,11 @@ struct net_events {
 	void (*after_wait)(struct net_loop *l);
 	/* A library event worth a log line (level: 0 debug, 1 notice, 2 warning). Any thread. */
 	void (*log)(struct net_server *s, int level, const char *text);
+	/* A message came on a connection that carries a codec (codec.h); such a connection has no data() calls. */
+	enum net_action (*message)(struct net_conn *c, const struct net_message *m);
+	/* What came is malformed or too long. The connection closes with reason err; an answer that is written here still goes
+	 * out. */
+	void (*refuse)(struct net_conn *c, int err, const char *text);
 };
 
 enum net_balance {

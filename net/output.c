@@ -313,6 +313,8 @@ static void check_watermarks(struct net_conn *c)
 		conn_touch(c);
 		if (above && ((c->extra && c->extra->transport) || (c->flags & CONN_UNSEEN)))
 			conn_more(c);
+		if (above)
+			codec_resume(c);
 	}
 	if (s->ev.watermark)
 		s->ev.watermark(c, !above);
@@ -337,7 +339,7 @@ static void written(struct net_conn *c)
 		if (s->o.output_limit && c->pend && c->pend->bytes > s->o.output_limit)
 			net_close_now(c, NET_BY_OVERFLOW);
 		else if (!c->pend && (c->flags & CONN_CLOSING))
-			net_close_now(c, NET_BY_US);
+			net_close_now(c, c->reason);
 		else if (!c->pend && (c->flags & (CONN_FIN | CONN_SHUT)) == CONN_FIN)
 			send_fin(c);
 	}
