@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_CLIENTS = 16, MAX_STEPS = 4 };
+enum { MAX_CLIENTS = 16, MAX_STEPS = 8 };
 #define ABSENT INT64_MIN
 
 enum register_kind {

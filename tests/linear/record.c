@@ -13,7 +13,7 @@
 #include "tests/lib/resp_client.h"
 #include "tests/lib/rng.h"
 
-enum { REGISTERS = 8, OPEN_LISTS = 6, LIST_LEN = 24 };
+enum { REGISTERS = 8, OPEN_LISTS = 6, LIST_LEN = 120 };
 
 struct run {
 	const struct record_spec *spec;
@@ -425,8 +425,9 @@ int record(const struct record_spec *spec, struct history *h, struct verdict *v)
 		c[i].conn = resp_connect(spec->port);
 		c[i].mine.op = calloc(room + 2, sizeof *c[i].mine.op);
 		c[i].mine.txn = calloc(i ? room : txn_room, sizeof *c[i].mine.txn);
-		if (!c[i].conn || !c[i].mine.op || !c[i].mine.txn)
+		if (!c[i].mine.op || !c[i].mine.txn)
 			abort();
+		c[i].failed = !c[i].conn;
 	}
 	for (unsigned i = 0; i < spec->clients; i++) {
 		if (pthread_create(&thread[i], NULL, client_main, &c[i]))
@@ -439,7 +440,7 @@ int record(const struct record_spec *spec, struct history *h, struct verdict *v)
 	read_lists(&c[0], h->lists);
 	for (unsigned i = 0; i < spec->clients; i++) {
 		if (c[i].failed) {
-			snprintf(v->why, sizeof v->why, "%s\n", c[i].why);
+			snprintf(v->why, sizeof v->why, "%s\n", *c[i].why ? c[i].why : "nobody accepts connections");
 			result = -1;
 		}
 		forget(&c[i]);
