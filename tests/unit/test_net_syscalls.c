@@ -43,9 +43,10 @@ static bool fails(const char *name)
 	result name params; \
 	result name params \
 	{ \
-		static result(*_Atomic real) params; \
+		static result(*_Atomic known) params; \
+		result(*real) params = atomic_load(&known); \
 		if (!real) \
-			real = REAL(#name, result(*) params); \
+			atomic_store(&known, real = REAL(#name, result(*) params)); \
 		return fails(#name) ? (result)-1 : real args; \
 	}
 struct mmsghdr;
@@ -79,9 +80,10 @@ FAILING(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
 	int name params; \
 	int name params \
 	{ \
-		static int(*_Atomic real) params; \
+		static int(*_Atomic known) params; \
+		int(*real) params = atomic_load(&known); \
 		if (!real) \
-			real = REAL(#name, int(*) params); \
+			atomic_store(&known, real = REAL(#name, int(*) params)); \
 		return fails(#name) ? (error) : real args; \
 	}
 struct io_uring;
