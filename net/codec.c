@@ -25,13 +25,24 @@ static void reply(struct net_conn *c, const struct net_step *s)
 		net_close_now(c, -err);
 }
 
-void codec_start(struct net_conn *c)
+int codec_start(struct net_conn *c)
 {
 	struct extra *x = c->extra;
 	struct net_step s = { 0 };
 	if (!x || !x->codec || !x->codec->start)
+		return 0;
+	int err = x->codec->start(x->codec_state, &s);
+	reply(c, &s);
+	return err;
+}
+
+void codec_finish(struct net_conn *c)
+{
+	struct extra *x = c->extra;
+	struct net_step s = { 0 };
+	if (!x || !x->codec || !x->codec->finish || !(c->flags & CONN_OPEN))
 		return;
-	x->codec->start(x->codec_state, &s);
+	x->codec->finish(x->codec_state, c->loop->stopping, &s);
 	reply(c, &s);
 }
 
@@ -45,11 +56,14 @@ int net_set_codec(struct net_conn *c, const struct net_codec *codec, const void 
 	codec_free(c->extra);
 	c->extra->codec = codec;
 	c->extra->codec_state = codec ? state : NULL;
-	if (c->flags & CONN_OPEN) {
-		codec_start(c);
+	if (!(c->flags & CONN_OPEN))
+		return 0;
+	int err = codec_start(c);
+	if (err)
+		codec_free(c->extra);
+	else
 		net_wake(c); /* what is unread is for the new one */
-	}
-	return 0;
+	return err;
 }
 
 void net_listener_set_codec(struct net_listener *l, const struct net_codec *codec, const void *settings)
@@ -114,7 +128,7 @@ static bool step(struct net_conn *c, const char *p, size_t len)
 		if (s.whole)
 			give(c, &s.message);
 		if (s.last)
-			conn_close(c, NET_BY_PEER);
+			conn_close(c, s.ours ? NET_BY_US : NET_BY_PEER);
 		if (!n && s.missing)
 			net_expect(c, s.missing);
 	}

@@ -39,7 +39,8 @@ struct net_step {
 	size_t missing;     /* with 0 returned: how many bytes are to come at least, if that is known */
 	const char *reply;  /* bytes for the peer, written before anything else happens; valid until the next call */
 	size_t reply_len;
-	bool last;          /* the peer ended the conversation: close with NET_BY_PEER once all is written */
+	bool last;          /* the conversation is over: close once all is written, with NET_BY_PEER */
+	bool ours;          /* with last: it was this side that ended it: NET_BY_US */
 	const char *error;  /* with an error returned: what was wrong, in words that live for ever */
 };
 
@@ -48,8 +49,10 @@ struct net_codec {
 	/* State of a new connection; NULL: no memory. Without this function the settings are the state. */
 	void *(*new_state)(const void *settings);
 	void (*free_state)(void *state);
-	/* The connection is open: s->reply goes to the peer. May be NULL. */
-	void (*start)(void *state, struct net_step *s);
+	/* The connection is open: s->reply goes to the peer. 0, or -errno: it cannot be used with this codec. May be NULL. */
+	int (*start)(void *state, struct net_step *s);
+	/* This side closes the connection, or the whole server stops: s->reply goes to the peer before. May be NULL. */
+	void (*finish)(void *state, bool stopping, struct net_step *s);
 	/*
 	 * Look at the len bytes that are unread. The number of bytes used (> 0), with a message or without; 0: more are needed;
 	 * or -errno. Bytes may be changed in place in a call that uses them. A message that lies elsewhere than in p..p+len
@@ -64,7 +67,7 @@ struct net_codec {
 /* ---------------------------------------------------------------- use */
 
 /* Put a codec on the connection in place of the one before, or NULL: bytes again. What is unread goes to the new one, so
- * message() may switch. 0 or -ENOMEM. [loop] */
+ * message() may switch. 0 or -ENOMEM, or what start() says. [loop] */
 int net_set_codec(struct net_conn *c, const struct net_codec *codec, const void *settings);
 /* Connections of this listener carry the codec. Before the server starts [owner]. */
 void net_listener_set_codec(struct net_listener *l, const struct net_codec *codec, const void *settings);

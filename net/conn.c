@@ -141,7 +141,11 @@ void conn_open(struct net_conn *c)
 	int idle_ms = __atomic_load_n(&s->o.idle_timeout_ms, __ATOMIC_RELAXED);
 	c->flags |= CONN_OPEN;
 	conn_touch(c); /* watched when the turn ends */
-	codec_start(c);
+	int err = codec_start(c);
+	if (err) {
+		net_close_now(c, -err);
+		return;
+	}
 	if (idle_ms)
 		net_set_idle_timeout(c, idle_ms);
 	if (c->extra && c->extra->dialled) {
@@ -274,6 +278,9 @@ void conn_close(struct net_conn *c, int reason)
 {
 	struct net_loop *l = c->loop;
 	if (c->flags & (CONN_CLOSING | CONN_DEAD))
+		return;
+	codec_finish(c);
+	if (c->flags & CONN_DEAD)
 		return;
 	c->flags |= CONN_CLOSING;
 	c->reason = reason;

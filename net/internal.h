@@ -247,7 +247,8 @@ void deadline_set(struct net_conn *c);
 void deadline_clear(struct net_conn *c);
 
 /* codec.c */
-void codec_start(struct net_conn *c);
+int codec_start(struct net_conn *c);
+void codec_finish(struct net_conn *c);
 void codec_run(struct net_conn *c);
 void codec_resume(struct net_conn *c); /* reading goes on: what is there already may hold messages */
 void codec_free(struct extra *x);

@@ -474,11 +474,19 @@ static void shout_free(void *state)
 	free(state);
 }
 
-static void shout_start(void *state, struct net_step *s)
+static int shout_start(void *state, struct net_step *s)
 {
 	(void)state;
 	s->reply = "hello ";
 	s->reply_len = 6;
+	return 0;
+}
+
+static void shout_finish(void *state, bool stopping, struct net_step *s)
+{
+	(void)state;
+	s->reply = stopping ? " stop" : " end";
+	s->reply_len = strlen(s->reply);
 }
 
 static ssize_t shout_decode(void *state, char *p, size_t len, struct net_step *s)
@@ -520,7 +528,7 @@ static ssize_t shout_encode(void *state, const struct net_message *m, char *out)
 }
 
 static const struct net_codec shout = { .name = "shout", .new_state = shout_new, .free_state = shout_free,
-	                                .start = shout_start, .decode = shout_decode, .bound = shout_bound,
+	                                .start = shout_start, .finish = shout_finish, .decode = shout_decode, .bound = shout_bound,
 	                                .encode = shout_encode };
 
 /* The first messages of a turn must still be there when the last came. */
@@ -540,26 +548,34 @@ static enum net_action gather(struct net_conn *c, const struct net_message *m)
 START_TEST(a_codec_of_ones_own)
 {
 	const struct net_events e = { .message = gather, .close = on_close };
-	char back[16];
+	char back[32];
 	int port = start(_i, &e, &shout, "");
 	int fd = fix_connect(port);
 	fix_recv(fd, back, 6);
 	ck_assert_mem_eq(back, "hello ", 6);
 	fix_send(fd, "abc.def", 7);
-	fix_recv(fd, back, 6);
-	ck_assert_mem_eq(back, "ABCbye", 6);
+	fix_recv(fd, back, 10);
+	ck_assert_mem_eq(back, "ABCbye end", 10);
 	fix_ended(fd);
 	close(fd);
 	latch_wait(&closed, 1);
 	ck_assert_int_eq(atomic_load(&last_reason), NET_BY_PEER);
 	fd = fix_connect(port);
 	fix_send(fd, "abc!", 4);
-	fix_recv(fd, back, 12);
-	ck_assert_mem_eq(back, "hello ABCno ", 12);
+	fix_recv(fd, back, 16);
+	ck_assert_mem_eq(back, "hello ABCno  end", 16);
 	fix_ended(fd);
 	close(fd);
 	latch_wait(&closed, 2);
 	ck_assert_int_eq(atomic_load(&last_reason), EDOM);
+	fd = fix_connect(port);
+	fix_send(fd, "abc", 3);
+	fix_recv(fd, back, 9);
+	ck_assert_mem_eq(back, "hello ABC", 9);
+	net_server_stop(server, 1000);
+	fix_recv(fd, back, 5);
+	ck_assert_mem_eq(back, " stop", 5);
+	close(fd);
 	fix_stop(server, 1000);
 	ck_assert_int_eq(atomic_load(&states), 0);
 }
