@@ -5,14 +5,32 @@
 #include "server/digest.h"
 
 #include <arpa/inet.h>
-#include <openssl/sha.h>
+#include <openssl/evp.h>
+#include <pthread.h>
 
 #include "server/digest_values.h"
+
+/* What SHA1() would look up each time. */
+static const EVP_MD *method;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fetch(void)
+{
+	method = EVP_MD_fetch(NULL, "SHA1", NULL);
+	if (!method)
+		method = EVP_sha1();
+}
+
+static void sha1(const void *bytes, size_t len, unsigned char out[DIGEST_LEN])
+{
+	pthread_once(&once, fetch);
+	EVP_Digest(bytes, len, out, NULL, method, NULL);
+}
 
 void digest_xor(struct digest *d, const void *bytes, size_t len)
 {
 	unsigned char sha[DIGEST_LEN];
-	SHA1(bytes, len, sha);
+	sha1(bytes, len, sha);
 	for (int i = 0; i < DIGEST_LEN; i++)
 		d->b[i] ^= sha[i];
 }
@@ -21,7 +39,7 @@ void digest_mix(struct digest *d, const void *bytes, size_t len)
 {
 	unsigned char sha[DIGEST_LEN];
 	digest_xor(d, bytes, len);
-	SHA1(d->b, DIGEST_LEN, sha);
+	sha1(d->b, DIGEST_LEN, sha);
 	memcpy(d->b, sha, DIGEST_LEN);
 }
 

@@ -30,7 +30,7 @@ static int append(void *ctx, const void *bytes, size_t len)
 static bool strip_key(struct snapshot_buf *record, struct output *o)
 {
 	struct rdb_copy copy;
-	if (record->failed || !rdb_copy_init(&copy))
+	if (record->failed || !rdb_copy_init(&copy, record->len))
 		return false;
 	copy.write = append;
 	copy.ctx = o;
@@ -47,8 +47,8 @@ static bool strip_key(struct snapshot_buf *record, struct output *o)
 
 void dump_reply(struct reply *r, const struct entry *e)
 {
-	struct snapshot_buf record = { .db = SNAPSHOT_NO_DB };
-	struct output o = { .out.db = SNAPSHOT_NO_DB };
+	struct snapshot_buf record = { .db = SNAPSHOT_NO_DB, .small = true };
+	struct output o = { .out = { .db = SNAPSHOT_NO_DB, .small = true } };
 	uint8_t footer[FOOTER] = { VERSION_WRITTEN, 0 };
 	rdb_value_put(&record, e);
 	bool ok = strip_key(&record, &o) && append(&o, footer, 2) == 0;

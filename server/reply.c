@@ -49,7 +49,7 @@ const char *reply_bytes(const struct reply *r, size_t *len)
 void reply_reset(struct reply *r)
 {
 	r->cur = r->mem;
-	r->end = r->mem + r->mem_cap;
+	r->end = r->mem ? r->mem + r->mem_cap : NULL;
 	r->failed = r->errored = false;
 	r->depth = 0;
 }

@@ -284,7 +284,7 @@ static struct save *new_save(const struct rdb_save *q, int *err)
 	}
 	if (strlen(q->path) >= sizeof s->path || !io_temp_name(q->path, s->temp, sizeof s->temp))
 		*err = -ENAMETOOLONG;
-	else if (rdb_copy_init(&s->out))
+	else if (rdb_copy_init(&s->out, SIZE_MAX))
 		*err = 0;
 	if (*err) {
 		free_save(s);

@@ -367,11 +367,11 @@ size_t rdb_put_len(uint8_t *out, uint64_t len)
 	return 9;
 }
 
-bool rdb_copy_init(struct rdb_copy *c)
+bool rdb_copy_init(struct rdb_copy *c, size_t expected)
 {
 	c->err = 0;
 	c->len = 0;
-	c->cap = COPY_BUFFER;
+	c->cap = expected < COPY_BUFFER ? expected + 64 : COPY_BUFFER;
 	c->buf = malloc(c->cap);
 	return c->buf != NULL;
 }

@@ -69,7 +69,7 @@ struct rdb_copy {
 	size_t len, cap;
 };
 /* false: out of memory. */
-bool rdb_copy_init(struct rdb_copy *c);
+bool rdb_copy_init(struct rdb_copy *c, size_t expected); /* bytes, about */
 void rdb_copy_clear(struct rdb_copy *c);
 void rdb_copy_bytes(struct rdb_copy *c, const void *bytes, size_t len);
 /* Length and bytes; compressed or as an integer where that is shorter. */

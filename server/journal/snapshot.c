@@ -74,7 +74,7 @@ static struct item *item_of(char *bytes)
 
 char *snapshot_buf_room(struct snapshot_buf *b, size_t n)
 {
-	size_t need, cap = b->cap ? b->cap : SNAPSHOT_CHUNK + 4096;
+	size_t need, cap = b->cap ? b->cap : b->small ? 512 : SNAPSHOT_CHUNK + 4096;
 	if (__builtin_expect(!__builtin_add_overflow(b->len, n, &need) && need <= b->cap, 1))
 		return b->p + b->len;
 	while (cap < need && cap <= SIZE_MAX / 4)

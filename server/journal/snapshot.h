@@ -31,6 +31,7 @@ struct snapshot_buf {
 	char *p;
 	size_t len, cap;
 	uint32_t db; /* of the last entry; SNAPSHOT_NO_DB at the beginning of a chunk: the format says SELECT and notes it */
+	bool small;  /* begins with room for a small value, not for a chunk */
 	bool failed; /* out of memory: the snapshot fails */
 	struct rdb_copy *direct; /* of the format: see rdb_put.h */
 };

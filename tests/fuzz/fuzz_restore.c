@@ -13,19 +13,11 @@
 #include "server/journal/rdb_value.h"
 #include "server/reply.h"
 #include "store/crc64.h"
-#include "store/types/stream.h"
+#include "tests/fuzz/walk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FOOTER 10
-
-static void check(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
 
 static struct rdb_limits limits;
 static struct call call;
@@ -93,18 +85,6 @@ static bool use_string(const char *name)
 	check(store_string_grow(&call.op, &key, e, len + 3, &bytes) != NULL, "memory");
 	memcpy(bytes + len, "end", 3);
 	return true;
-}
-
-static void walk_list(struct value *v, bool backward)
-{
-	struct list_iter it;
-	struct value_item item;
-	size_t n = 0;
-	int err = list_iter_init(&it, v, backward ? -1 : 0, backward);
-	for (; err >= 0 && (err = list_iter_next(&it, &item)) > 0; n++)
-		;
-	list_iter_clear(&it);
-	check(err == 0 && n == list_len(v), "the elements of a list");
 }
 
 static bool use_list(struct value *v)
@@ -178,23 +158,6 @@ static bool use_hash(struct value *v)
 	return true;
 }
 
-static void walk_zset(const struct value *v, bool reverse)
-{
-	struct zset_iter it;
-	struct zset_item item;
-	size_t n = 0, len = zset_count(v);
-	double before = 0;
-	zset_iter_init(&it, v, reverse ? len - 1 : 0, reverse);
-	for (; zset_iter_next(&it, &item); n++) {
-		struct zset_hit hit;
-		check(n == 0 || (reverse ? item.score <= before : item.score >= before), "scores are in order");
-		before = item.score;
-		check(zset_find(v, item.ptr, item.len, &hit) && hit.score == item.score, "a member is found");
-		check(zset_rank(v, &hit) == (reverse ? len - 1 - n : n), "and its rank");
-	}
-	check(n == len, "the members of a sorted set");
-}
-
 static bool use_zset(struct value *v)
 {
 	struct zset_hit hit;
@@ -210,19 +173,6 @@ static bool use_zset(struct value *v)
 		zset_remove_range(v, 1, zset_count(v) / 2);
 	walk_zset(v, true);
 	return true;
-}
-
-static void walk_stream(struct stream *s)
-{
-	struct stream_iter it;
-	struct stream_id id;
-	struct value_item field, value;
-	uint64_t fields, n = 0;
-	stream_iter_init(&it, s, STREAM_ID_MIN, STREAM_ID_MAX, false);
-	for (; stream_iter_next(&it, &id, &fields); n++)
-		while (fields--)
-			stream_iter_field(&it, &field, &value);
-	check(n == s->length, "the entries of a stream");
 }
 
 static bool use_stream(struct stream *s)
