@@ -218,7 +218,9 @@ static ssize_t take_data(struct ws *w, const struct frame *f, const char *p, str
 		return fail(w, s, NET_WS_FAULT, ENOMEM, "out of memory");
 	if (f->fin) {
 		s->whole = true;
-		s->message = (struct net_message){ .bytes = whole ? p : w->part, .len = whole ? f->len : w->part_len, .type = (int)type };
+		s->message.bytes = whole ? p : w->part;
+		s->message.len = whole ? f->len : w->part_len;
+		s->message.type = (int)type;
 		w->part_done = !whole;
 	}
 	return 0;
@@ -248,7 +250,9 @@ static ssize_t take_close(struct ws *w, const struct frame *f, const char *p, st
 	s->ours = w->sent_close;
 	s->last = true;
 	s->whole = true;
-	s->message = (struct net_message){ .bytes = f->len ? p + 2 : p, .len = f->len ? f->len - 2 : 0, .type = NET_WS_CLOSE };
+	s->message.bytes = f->len ? p + 2 : p;
+	s->message.len = f->len ? f->len - 2 : 0;
+	s->message.type = NET_WS_CLOSE;
 	return reply_close(w, s, code);
 }
 

@@ -233,7 +233,7 @@ static ssize_t refuse(struct ws *w, struct net_step *s, int status, int err, con
 		                                "HTTP/1.1 %d %s\r\n%s%sConnection: close\r\nContent-Type: text/plain\r\n"
 		                                "Content-Length: %zu\r\n\r\n%s\n",
 		                                status, phrase(status), status == 426 ? "Upgrade: websocket\r\n" : "",
-		                                status == 426   ? "Sec-WebSocket-Version: 13\r\n" :
+		                                status == 426 ? "Sec-WebSocket-Version: 13\r\n" :
 		                                status == 405 ? "Allow: GET\r\n" : "",
 		                                strlen(text) + 1, text);
 	return -err;
@@ -314,7 +314,8 @@ ssize_t ws_take_request(struct ws *w, const char *p, size_t len, struct net_step
 		return refuse(w, s, 431, EMSGSIZE, "request too long");
 	status = parse_head(p, (size_t)n, &h);
 	if (status)
-		return refuse(w, s, status, status == 431 ? EMSGSIZE : EBADMSG, status == 431 ? "too many headers" : "malformed request");
+		return status == 431 ? refuse(w, s, status, EMSGSIZE, "too many headers") :
+		                       refuse(w, s, status, EBADMSG, "malformed request");
 	const char *wrong = check_request(&h, &key, &status);
 	if (wrong)
 		return refuse(w, s, status, EBADMSG, wrong);
