@@ -53,7 +53,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 pic = $(patsubst %.c,$(B)/pic/%.o,$(1))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/%)
-KQUEUE_BIN := $(addprefix $(B)/tests/test_kqueue_,conn server)
+KQUEUE_BIN := $(addprefix $(B)/tests/test_kqueue_,conn server codec websocket)
 COMMANDS_BIN := $(COMMANDS_SRC:tests/commands/%.c=$(B)/tests/commands/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/%)
 OUR_LIBS := $(B)/libserver.a $(B)/libshoalstore.a $(B)/libshoalnet.a
@@ -197,7 +197,12 @@ examples: $(EXAMPLES) ## the programs of net/examples
 $(B)/examples/%: $(B)/obj/net/examples/%.o $(B)/libshoalnet.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -luring -pthread
-$(B)/tests/test_net_examples: | $(EXAMPLES)
+$(B)/tests/test_net_examples $(B)/tests/test_net_examples_codec: | $(EXAMPLES)
+# The code of the README's section about messages is tested as it stands there.
+$(B)/gen/net_messages.c: net/README.md
+	$(Q)mkdir -p $(@D); sed -n '/^## Messages$$/,/^## Rules$$/p' $< | sed -n '/^```c$$/,/^```$$/{/^```/d;p}' >$@
+$(B)/obj/tests/unit/test_net_examples_codec.o: $(B)/gen/net_messages.c
+$(B)/obj/tests/unit/test_net_examples_codec.o: ALL_CFLAGS += -I$(B)
 
 # Echo servers on libshoalnet, bare epoll, libuv and libevent, and the load that drives them.
 BENCH_NET := $(addprefix $(B)/bench/net/,load send echo_shoal echo_epoll echo_uv echo_event)

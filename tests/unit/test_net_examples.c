@@ -2,46 +2,21 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
-#include <libgen.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/lib/example.h"
 #include "tests/lib/net_fixture.h"
 
-static char folder[400];
+static const char *argv0;
 
-/* Start an example; its pid and the port of the address that it prints first. */
 static pid_t start(const char *name, const char *a, const char *b, int *port)
 {
-	char path[512], line[128];
-	int out[2];
-	snprintf(path, sizeof path, "%s/../examples/%s", folder, name);
-	ck_assert_int_eq(pipe(out), 0);
-	pid_t pid = fork();
-	if (pid == 0) {
-		dup2(out[1], 1);
-		close(out[0]);
-		execl(path, name, a, b, (char *)NULL);
-		_exit(127);
-	}
-	close(out[1]);
-	FILE *f = fdopen(out[0], "r");
-	ck_assert_msg(fgets(line, sizeof line, f) != NULL, "%s does not start", path);
-	fclose(f);
-	*port = (int)strtol(strrchr(line, ':') + 1, NULL, 10);
-	return pid;
-}
-
-static void stop(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	return example_start(argv0, name, a, b, NULL, port);
 }
 
 START_TEST(echo_echoes)
@@ -54,7 +29,7 @@ START_TEST(echo_echoes)
 	fix_recv(fd, back, 5);
 	ck_assert_mem_eq(back, "hello", 5);
 	close(fd);
-	stop(pid);
+	example_stop(pid);
 	pid = start("echo", "udp4://127.0.0.1:0", NULL, &port);
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
 		                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -64,7 +39,7 @@ START_TEST(echo_echoes)
 	ck_assert_int_eq(poll(&p, 1, 20000), 1);
 	ck_assert_int_eq(recv(fd, back, 5, 0), 5);
 	close(fd);
-	stop(pid);
+	example_stop(pid);
 }
 END_TEST
 
@@ -79,7 +54,7 @@ START_TEST(push_pushes)
 	ck_assert_ptr_nonnull(memchr(line, '\n', 20));
 	close(a);
 	close(b);
-	stop(pid);
+	example_stop(pid);
 }
 END_TEST
 
@@ -110,10 +85,10 @@ START_TEST(the_proxy_passes_on_and_bounds_its_memory)
 		ck_assert_int_gt(n, 0);
 		back += (size_t)n;
 	}
-	stop(echo);
+	example_stop(echo);
 	fix_ended(fd); /* the end comes through, as FIN or reset */
 	close(fd);
-	stop(proxy);
+	example_stop(proxy);
 }
 END_TEST
 
@@ -138,7 +113,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	(void)argc;
-	snprintf(folder, sizeof folder, "%s", dirname(argv[0]));
+	argv0 = argv[0];
 	Suite *s = suite_create("net_examples");
 	TCase *t = tcase_create("net_examples");
 	tcase_set_timeout(t, 120);
