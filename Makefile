@@ -188,9 +188,9 @@ fuzz-bins: $(FUZZ_BIN)
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(OUR_LIBS)
 	$(Q)$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
 
-bench: ## side by side with redis-server; rewrites bench/README.md
+bench: ## side by side with redis-server; rewrites bench/README.md (BENCH_ONLY: sections, with commas)
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)bench/run.sh
+	$(Q)bench/run.sh $(if $(BENCH_ONLY),--only $(BENCH_ONLY))
 
 EXAMPLES := $(patsubst net/examples/%.c,$(B)/examples/%,$(wildcard net/examples/*.c))
 examples: $(EXAMPLES) ## the programs of net/examples
