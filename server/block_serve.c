@@ -134,9 +134,9 @@ static void run_waiter(struct call *outer, struct waiter *wt)
 	in.op.ctx = &in;
 	wt->again = false;
 	w->ticks = start;
-	dispatch_waiter(&in);
+	bool ran = dispatch_waiter(&in);
 	if (!wt->again)
-		account(w, &in, true);
+		account(w, &in, ran);
 	w->ticks = began + (clock_ticks() - start); /* not the writer's time */
 }
 

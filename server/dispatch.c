@@ -87,13 +87,29 @@ static inline void run_and_commit(struct call *c)
 		block_serve(c);
 }
 
-void dispatch_waiter(struct call *c)
+static const char oom_text[] = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/* What may have changed since the command was checked. Nothing can be evicted here, as locks are held; where eviction can
+ * help at all, the next command evicts. */
+static bool waiter_allowed(struct call *c)
+{
+	if (c->client->flags & CLIENT_RESTRICTED && !acl_allows(c))
+		return false;
+	if (!(c->cmd->flags & CMD_DENYOOM) || !evict_needed() || evict_can())
+		return true;
+	reply_error(c->reply, oom_text);
+	return false;
+}
+
+bool dispatch_waiter(struct call *c)
 {
 	c->effects = journal_active(journal) ? &worker_current->effects : NULL;
-	if (!(c->client->flags & CLIENT_RESTRICTED) || acl_allows(c))
+	bool ran = waiter_allowed(c);
+	if (ran)
 		dispatch_run(c);
 	if (c->effects)
 		commit_effects(c);
+	return ran;
 }
 
 static void run_alone(struct worker *w, struct call *c)
@@ -351,7 +367,6 @@ static bool may_run_subscribed(const struct call *c)
 /* Memory is above maxmemory: make room, or refuse what would take more. */
 static __attribute__((noinline, cold)) bool memory_ok(struct call *c)
 {
-	static const char oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
 	struct client *cl = c->client;
 	uint32_t flags = txn_is_exec(c->cmd) ? txn_flags(cl) : c->cmd->flags;
 	if (cl->flags & CLIENT_PRIMARY || evict_make_room(worker_current, false))
@@ -359,12 +374,7 @@ static __attribute__((noinline, cold)) bool memory_ok(struct call *c)
 	/* A queue must not grow without bounds either. */
 	if (!(flags & CMD_DENYOOM) && !txn_queues(cl, c->cmd))
 		return true;
-	if (txn_is_exec(c->cmd)) {
-		txn_discard(cl);
-		reply_errorf(c->reply, "EXECABORT Transaction discarded because of: %s", oom);
-	} else {
-		reply_error(c->reply, oom);
-	}
+	reply_error(c->reply, oom_text);
 	return false;
 }
 
@@ -471,6 +481,26 @@ static bool checks(struct call *c, bool *hold)
 	return !evict_needed() || memory_ok(c);
 }
 
+/* EXEC that is refused says why, and the transaction is over. */
+static bool exec_checks(struct call *c, bool *hold)
+{
+	struct reply why, *out = c->reply;
+	size_t len;
+	reply_init_memory(&why, 2);
+	c->reply = &why;
+	bool ok = checks(c, hold);
+	c->reply = out;
+	if (!ok && !*hold) {
+		const char *text = reply_bytes(&why, &len);
+		size_t skip = len > 5 && !strncmp(text, "-ERR ", 5) ? 5 : 1;
+		txn_discard(c->client);
+		reply_errorf(c->reply, "EXECABORT Transaction discarded because of: %.*s", len > skip ? (int)(len - skip - 2) : 0,
+		             text + skip);
+	}
+	reply_clear(&why);
+	return ok;
+}
+
 static void queue_command(struct call *c)
 {
 	if (c->cmd->flags & CMD_NO_MULTI) {
@@ -487,6 +517,7 @@ void dispatch_nested_as(struct call *outer, struct client *as, struct reply *rep
 {
 	struct worker *w = worker_current;
 	struct call in = *outer;
+	uint64_t began = w->ticks;
 	in.client = as;
 	in.reply = reply;
 	in.cmd = cmd;
@@ -514,6 +545,7 @@ void dispatch_nested_as(struct call *outer, struct client *as, struct reply *rep
 	if (in.effects)
 		gather_effects(&in);
 	account(w, &in, ran);
+	w->ticks = began; /* the outer call's time is the whole of it */
 	if (in.effects)
 		in.effects->replaced = true; /* the outer call adds nothing of its own */
 }
@@ -540,7 +572,8 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 	c->effects = NULL;
 	c->held = CALL_HOLDS_NONE;
 	w->reply.resp = cl->resp;
-	bool hold = false, ran = checks(c, &hold);
+	bool hold = false, in_multi = cl->flags & CLIENT_MULTI;
+	bool ran = __builtin_expect(in_multi, 0) && c->cmd && txn_is_exec(c->cmd) ? exec_checks(c, &hold) : checks(c, &hold);
 	if (__builtin_expect(hold, 0))
 		return DISPATCH_HOLD;
 	if (__builtin_expect(ran, 1)) {

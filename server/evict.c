@@ -123,6 +123,11 @@ uint64_t evict_exceeded_us(uint64_t *current)
 	return __atomic_load_n(&state.total_us, __ATOMIC_RELAXED) + *current;
 }
 
+bool evict_can(void)
+{
+	return !state.none;
+}
+
 bool evict_make_room(struct worker *w, bool alone)
 {
 	struct store_op op = { 0 };

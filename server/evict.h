@@ -29,6 +29,8 @@ static inline bool evict_needed(void)
 /* Evict until memory is below the limit or the budget is used up. false: memory is above the limit and nothing can be
  * evicted. No lock is held, or the caller is alone. */
 bool evict_make_room(struct worker *w, bool alone);
+/* Whether the policy lets anything be evicted. */
+bool evict_can(void);
 /* What eviction counts as in use. */
 uint64_t evict_used(void);
 

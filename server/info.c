@@ -26,6 +26,7 @@
 #include "server/server.h"
 #include "server/stats.h"
 #include "server/tracking.h"
+#include "server/txn.h"
 
 /* ------------------------------------------------------------------ text */
 
@@ -266,8 +267,12 @@ static void section_stats(struct info_text *t, struct store_op *op)
 {
 	struct net_loop_stats net = net_sums();
 	uint64_t ticks = 0;
-	for (unsigned i = 0; i < command_count(); i++)
-		ticks += stats_command_sum(i).ticks;
+	for (unsigned i = 0; i < command_count(); i++) {
+		const struct command *cmd = command_by_id(i);
+		/* The time of EXEC and of scripts is that of the commands within as well. */
+		if (!txn_is_exec(cmd) && !(cmd->group && !strcmp(cmd->group, "scripting")))
+			ticks += stats_command_sum(i).ticks;
+	}
 	double cycles = stats_rate(RATE_TURNS);
 	info_add(t, "# Stats\r\n");
 	stats_traffic(t);

@@ -112,7 +112,7 @@ void dispatch_nested_as(struct call *outer, struct client *as, struct reply *rep
  * command; -EBADMSG: it answered an error (both in error). */
 int dispatch_replay_one(struct call *c, char *error, size_t error_size);
 /* Run the command of a client that waited, within another whose locks cover it: its effects are a unit of their own. */
-void dispatch_waiter(struct call *c);
+bool dispatch_waiter(struct call *c);
 /* Run the commands of a journal record's payload against c->op.store. 0, or -EINVAL with what failed in error. */
 int dispatch_replay(struct call *c, const char *payload, size_t len, char *error, size_t error_size);
 

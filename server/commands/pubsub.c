@@ -74,7 +74,10 @@ static void run_psubscribe(struct call *c)
 
 static void run_ssubscribe(struct call *c)
 {
-	subscribe(c, "ssubscribe", PUBSUB_SHARD);
+	if (c->nested)
+		reply_error(c->reply, "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+	else
+		subscribe(c, "ssubscribe", PUBSUB_SHARD);
 }
 
 static void run_unsubscribe(struct call *c)

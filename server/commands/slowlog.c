@@ -47,8 +47,8 @@ static void run_help(struct call *c)
 
 static void run_monitor(struct call *c)
 {
-	if (c->client->flags & CLIENT_INTERNAL)
-		reply_error(c->reply, "ERR MONITOR isn't allowed for this client");
+	if (c->nested || c->client->flags & CLIENT_INTERNAL)
+		reply_error(c->reply, "ERR MONITOR isn't allowed for DENY BLOCKING client");
 	else if (!monitor_join(c->client))
 		reply_oom(c->reply);
 	else

@@ -592,6 +592,33 @@ START_TEST(test_journal)
 END_TEST
 
 /* Calls are counted once, when they end. */
+/* A command that takes memory is asked again whether it may when it is served. */
+START_TEST(test_memory)
+{
+	struct resp_client *other = connect_to(&server);
+	expect(c, "RPUSH big a b", ":2\r\n");
+	expect(c, "CONFIG RESETSTAT", "+OK\r\n");
+	resp_send(other, "BLMOVE src dst LEFT RIGHT 0");
+	while (info_int(c, "clients", "blocked_clients") != 1)
+		;
+	expect(c, "CONFIG SET maxmemory 1", "+OK\r\n");
+	expect(c, "RENAME big src", "+OK\r\n");
+	expect_reply(other, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+	expect(c, "LLEN src", ":2\r\n");
+	struct resp_value *v = resp_ask(c, "INFO commandstats");
+	ck_assert_msg(strstr(v->text, "cmdstat_blmove:calls=0,"), "%s", v->text);
+	ck_assert(strstr(strstr(v->text, "cmdstat_blmove:"), "rejected_calls=1,failed_calls=0"));
+	resp_value_free(v);
+	resp_send(other, "BLPOP none 0"); /* takes nothing */
+	while (info_int(c, "clients", "blocked_clients") != 1)
+		;
+	expect(c, "RENAME src none", "+OK\r\n");
+	expect_reply(other, "*2\r\n$4\r\nnone\r\n$1\r\na\r\n");
+	expect(c, "CONFIG SET maxmemory 0", "+OK\r\n");
+	resp_close(other);
+}
+END_TEST
+
 START_TEST(test_statistics)
 {
 	expect(c, "CONFIG RESETSTAT", OK);
@@ -609,4 +636,4 @@ COMMAND_TESTS_WITH("block", "enable-debug-command yes\n", test_without_waiting, 
                    test_moves, test_chains, test_many_destinations, test_order, test_transactions, test_other_types,
                    test_other_ways_to_make_a_key, test_scripts, test_users, test_waitaof,
                    test_idle_timeout, test_stop, test_databases, test_streams, test_groups, test_unblock, test_pipelines,
-                   test_clients_that_go, test_journal, test_statistics)
+                   test_clients_that_go, test_journal, test_memory, test_statistics)

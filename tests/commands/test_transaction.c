@@ -227,6 +227,73 @@ START_TEST(test_client_list)
 }
 END_TEST
 
+/* What EXEC is refused for ends the transaction. */
+START_TEST(test_refused_exec)
+{
+	expect(c, "MULTI", OK);
+	expect(c, "SET a 1", QUEUED);
+	expect(c, "EXEC x", "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n");
+	expect(c, "EXEC", "-ERR EXEC without MULTI\r\n");
+	expect(c, "MULTI", OK);
+	expect(c, "SET a 1", QUEUED);
+	struct resp_client *other = connect_to(&server);
+	expect(other, "CONFIG SET maxmemory 1", OK);
+	expect(c, "EXEC", "-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > "
+	                  "'maxmemory'.\r\n");
+	expect(other, "CONFIG SET maxmemory 0", OK);
+	expect(c, "GET a", "$-1\r\n");
+	resp_close(other);
+}
+END_TEST
+
+/* What would turn the replies that follow into something else. */
+START_TEST(test_not_within)
+{
+	expect(c, "MULTI", OK);
+	expect(c, "MONITOR", QUEUED);
+	expect(c, "SSUBSCRIBE ch", QUEUED);
+	expect(c, "SUBSCRIBE ch", QUEUED);
+	expect(c, "UNSUBSCRIBE ch", QUEUED);
+	expect(c, "EXEC", "*4\r\n-ERR MONITOR isn't allowed for DENY BLOCKING client\r\n"
+	                  "-ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client\r\n"
+	                  "*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n*3\r\n$11\r\nunsubscribe\r\n$2\r\nch\r\n:0\r\n");
+	expect(c, "PING", "+PONG\r\n");
+}
+END_TEST
+
+static int64_t command_usec(const char *name)
+{
+	char what[64];
+	struct resp_value *v = resp_ask(c, "INFO commandstats");
+	snprintf(what, sizeof what, "cmdstat_%s:calls=", name);
+	const char *at = strstr(v->text, what), *usec = at ? strstr(at, "usec=") : NULL;
+	int64_t n = usec ? strtoll(usec + 5, NULL, 10) : -1;
+	resp_value_free(v);
+	return n;
+}
+
+/* EXEC takes as long as what is within, and so does a script. */
+START_TEST(test_duration)
+{
+	expect(c, "CONFIG RESETSTAT", OK);
+	expect(c, "LATENCY RESET", ":0\r\n");
+	expect(c, "CONFIG SET latency-monitor-threshold 20", OK);
+	expect(c, "MULTI", OK);
+	expect(c, "DEBUG SLEEP 0.03", QUEUED);
+	expect(c, "PING", QUEUED);
+	expect(c, "EXEC", "*2\r\n+OK\r\n+PONG\r\n");
+	ck_assert_int_ge(command_usec("debug"), 30000);
+	ck_assert_int_ge(command_usec("exec"), 30000);
+	ck_assert_int_lt(command_usec("ping"), 20000);
+	struct resp_value *v = resp_ask(c, "LATENCY HISTORY command");
+	ck_assert_uint_ge(v->n, 1);
+	resp_value_free(v);
+	expect(c, "EVAL \"for i = 1, 20000 do redis.call('ping') end\" 0", "$-1\r\n");
+	ck_assert_int_gt(command_usec("eval"), command_usec("ping"));
+	expect(c, "CONFIG SET latency-monitor-threshold 0", OK);
+}
+END_TEST
+
 COMMAND_TESTS_WITH("transaction", "enable-debug-command yes\n", test_queue_and_run, test_discard_and_nesting, test_spoilt,
                    test_databases, test_alone_within, test_watch, test_watch_expiry, test_transfers_keep_the_sum,
-                   test_journal, test_client_list)
+                   test_journal, test_client_list, test_refused_exec, test_not_within, test_duration)
