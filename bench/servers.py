@@ -28,7 +28,7 @@ class Server:
 
     def __init__(self, name, argv, core="0", more=()):
         self.name = name
-        self.port = free_port()
+        self.port, self.control = free_port(), None
         pin = ["taskset", "-c", core] if core else []
         self.proc = subprocess.Popen(pin + argv(self.port) + [str(m) for m in more], stdout=subprocess.DEVNULL,
                                      stdin=subprocess.DEVNULL)
@@ -63,14 +63,22 @@ class Server:
         return last
 
     def ask(self, *words):
-        """One command through redis-cli; its output."""
-        p = subprocess.run(["redis-cli", "-p", str(self.port), *map(str, words)], capture_output=True, text=True)
-        if p.returncode:
-            raise SystemExit(f"{words} to {self.name}: {p.stdout} {p.stderr}")
-        return p.stdout.strip()
+        """One command; the text of a simple reply, None if it is an error."""
+        if not self.control:
+            c = socket.create_connection(("127.0.0.1", self.port), 60)
+            self.control = c, c.makefile("rb")
+        connection, replies = self.control
+        words = [str(w).encode() for w in words]
+        connection.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+        line = replies.readline().decode().rstrip()
+        if line.startswith("$"):
+            return replies.read(int(line[1:]) + 2).decode().rstrip()
+        if not line:
+            raise SystemExit(f"{self.name} closed the connection")
+        return None if line.startswith("-") else line[1:]
 
-    def info(self, field):
-        for line in self.ask("INFO", "all").splitlines():
+    def info(self, section, field):
+        for line in self.ask("INFO", section).splitlines():
             name, _, value = line.partition(":")
             if name == field:
                 return value.strip()
@@ -147,6 +155,10 @@ class Bench:
 
     def start_shoal(self, name, loops, *more, core="0"):
         return Server(name, self.shoal(loops), core, more)
+
+    def launch(self, name, argv, *more):
+        """A server free to use every core."""
+        return Server(name, argv, None, more)
 
     def folder(self):
         """A directory on the disk of the build, for one server."""
