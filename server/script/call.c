@@ -1,4 +1,5 @@
 /* call: redis.call(): one command from within a script: what it may do, its locks, its reply as a Lua value. */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,6 +94,7 @@ static void stop_everybody(struct run *run)
 	struct call *c = run->call;
 	if (run->upgraded || c->alone)
 		return;
+	assert(!run->script->closed); /* it has no right to: closed.c let a call pass that it does not understand */
 	exec_upgrade(c->loop);
 	c->op.exclusive = true;
 	c->alone = true;

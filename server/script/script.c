@@ -15,6 +15,7 @@
 #include "server/config.h"
 #include "server/evict.h"
 #include "server/exec.h"
+#include "server/script/closed.h"
 #include "server/script/vm.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -198,6 +199,7 @@ struct script *script_add(const char *text, size_t len, char **error)
 	memcpy(s->text, text, len);
 	memcpy(s->sha, sha, sizeof sha);
 	s->len = len;
+	s->closed = closed_check(text, len);
 	*error = read_shebang(s);
 	if (*error) {
 		free(s);
@@ -272,7 +274,8 @@ enum exec_class script_plan(struct call *c, struct store_lockset *locks)
 		if (!store_lockset_add(c->op.store, locks, store_key(c->op.store, a->ptr, a->len).hash))
 			return EXEC_ALONE;
 	}
-	take_right(worker_current);
+	if (!s || !s->closed)
+		take_right(worker_current);
 	return EXEC_KEYED;
 }
 
@@ -285,7 +288,9 @@ static void look_at_clock(lua_State *L, lua_Debug *ar)
 	(void)ar;
 	if (!run || clock_mono_us() - run->start_us < config()->busy_reply_threshold_ms * 1000)
 		return;
-	atomic_store(&cache.slow, run);
+	struct run *none = NULL; /* of several slow ones SCRIPT KILL ends the first, then the next */
+	if (!atomic_compare_exchange_strong(&cache.slow, &none, run) && none != run)
+		return;
 	if (!atomic_load(&cache.kill) || run->wrote)
 		return;
 	run->killed = true;

@@ -5,7 +5,8 @@
  * and compiles a source when it first runs it. A script runs with the locks of its declared keys, in parallel with other
  * commands, but one script at a time: it may have to stop everybody else in its middle, when it reaches for a key that is
  * locked by another loop or for a command that must be alone (exec_upgrade), and two such could wait for each other. A
- * script that had to do so for a command runs alone from its start the next time.
+ * script that had to do so for a command runs alone from its start the next time. Scripts that can be seen to stay within
+ * their declared keys (closed.h) are not counted: any number of them run at once.
  *
  * Threads: loops. Sources are added by any loop, dropped alone.
  */
@@ -30,6 +31,7 @@ struct script {
 	char sha[SCRIPT_SHA + 1];
 	bool declares;       /* begins with #!lua: flags count */
 	unsigned flags;
+	bool closed;         /* never needs everybody else to stop: closed.h */
 	bool runs_alone;     /* learned; relaxed */
 	size_t len, skip;    /* of the text; of its first line, if that is a shebang */
 	char text[];

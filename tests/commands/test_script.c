@@ -208,7 +208,8 @@ END_TEST
 #define ACCOUNTS 8
 #define TRANSFERS 300
 
-/* Moves one unit between two accounts; only the first key is declared. */
+/* Moves one unit between two accounts; with an odd seed both keys are declared (and many such scripts run at once), else
+ * only the first. */
 static void *transfer(void *seed)
 {
 	struct resp_client *t = connect_to(&server);
@@ -216,8 +217,11 @@ static void *transfer(void *seed)
 	for (int i = 0; i < TRANSFERS; i++) {
 		char line[256];
 		int from = rand_r(&s) % ACCOUNTS, to = rand_r(&s) % ACCOUNTS;
-		snprintf(line, sizeof line,
-		         "EVAL \"redis.call('decr', KEYS[1]) redis.call('incr', 'account' .. ARGV[1]) return 1\" 1 account%d %d", from, to);
+		const char *form =
+			(uintptr_t)seed % 2
+				? "EVAL \"redis.call('decr', KEYS[1]) redis.call('incr', KEYS[2]) return 1\" 2 account%d account%d"
+				: "EVAL \"redis.call('decr', KEYS[1]) redis.call('incr', 'account' .. ARGV[1]) return 1\" 1 account%d %d";
+		snprintf(line, sizeof line, form, from, to);
 		expect(t, line, ":1\r\n");
 	}
 	resp_close(t);
