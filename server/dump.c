@@ -1,7 +1,10 @@
 /* dump: see dump.h. */
 #include "server/dump.h"
 
+#include <stdlib.h>
+
 #include "server/config.h"
+#include "server/journal/rdb_functions.h"
 #include "server/journal/rdb_value.h"
 #include "store/crc64.h"
 
@@ -45,22 +48,80 @@ static bool strip_key(struct snapshot_buf *record, struct output *o)
 	return ok;
 }
 
+/* Version and checksum behind what there is. */
+static bool finish(struct output *o)
+{
+	uint8_t footer[FOOTER] = { VERSION_WRITTEN, 0 };
+	if (append(o, footer, 2))
+		return false;
+	uint64_t crc = crc64_update(0, o->out.p, o->out.len);
+	for (int i = 0; i < 8; i++)
+		footer[i] = (uint8_t)(crc >> 8 * i);
+	return append(o, footer, 8) == 0;
+}
+
 void dump_reply(struct reply *r, const struct entry *e)
 {
 	struct snapshot_buf record = { .db = SNAPSHOT_NO_DB, .small = true };
 	struct output o = { .out = { .db = SNAPSHOT_NO_DB, .small = true } };
-	uint8_t footer[FOOTER] = { VERSION_WRITTEN, 0 };
 	rdb_value_put(&record, e);
-	bool ok = strip_key(&record, &o) && append(&o, footer, 2) == 0;
-	uint64_t crc = ok ? crc64_update(0, o.out.p, o.out.len) : 0;
-	for (int i = 0; i < 8; i++)
-		footer[i] = (uint8_t)(crc >> 8 * i);
-	if (ok && append(&o, footer, 8) == 0)
+	if (strip_key(&record, &o) && finish(&o))
 		reply_bulk(r, o.out.p, o.out.len);
 	else
 		reply_oom(r);
 	snapshot_buf_clear(&record);
 	snapshot_buf_clear(&o.out);
+}
+
+static void put_function(void *ctx, const void *code, size_t len)
+{
+	uint8_t op = RDB_OP_FUNCTION2;
+	rdb_copy_bytes(ctx, &op, 1);
+	rdb_copy_string(ctx, code, len);
+}
+
+bool dump_functions(struct reply *r, const struct rdb_functions_cut *cut)
+{
+	struct output o = { .out = { .db = SNAPSHOT_NO_DB, .small = true } };
+	struct rdb_copy copy;
+	if (!rdb_copy_init(&copy))
+		return false;
+	copy.write = append;
+	copy.ctx = &o;
+	copy.compress = config()->rdbcompression;
+	rdb_functions_each(cut, put_function, &copy);
+	bool ok = rdb_copy_flush(&copy) == 0 && finish(&o);
+	if (ok)
+		reply_bulk(r, o.out.p, o.out.len);
+	rdb_copy_clear(&copy);
+	snapshot_buf_clear(&o.out);
+	return ok;
+}
+
+bool dump_each_function(const void *payload, size_t len, bool (*fn)(void *ctx, const char *code, size_t len), void *ctx,
+                        char **error)
+{
+	const uint8_t *p = payload;
+	struct rdb_scan s = { .p = p, .end = p + (len < FOOTER ? 0 : len - FOOTER) };
+	const char *bad = dump_verify(payload, len) ? NULL : "DUMP payload version or checksum are wrong";
+	bool ok = !bad;
+	while (ok && s.p < s.end) {
+		const char *code;
+		size_t n;
+		char *heap = NULL;
+		unsigned op = *s.p++;
+		if (op == RDB_OP_FUNCTION_PRE_GA)
+			bad = "Pre-GA function format not supported";
+		else if (op != RDB_OP_FUNCTION2)
+			bad = "given type is not a function";
+		else if (!rdb_scan_text(&s, &code, &n, &heap))
+			bad = "Failed loading library code";
+		ok = !bad && fn(ctx, code, n);
+		free(heap);
+	}
+	if (bad)
+		*error = strdup(bad);
+	return ok;
 }
 
 bool dump_verify(const void *payload, size_t len)

@@ -12,6 +12,14 @@
 /* The payload as a bulk reply. */
 void dump_reply(struct reply *r, const struct entry *e);
 
+struct rdb_functions_cut;
+/* The payload of FUNCTION DUMP as a bulk reply. false: out of memory, nothing was replied. */
+bool dump_functions(struct reply *r, const struct rdb_functions_cut *cut);
+/* Give each library of such a payload to fn, which says whether to go on. false: fn said no, or *error is a malloc'ed
+ * text. */
+bool dump_each_function(const void *payload, size_t len, bool (*fn)(void *ctx, const char *code, size_t len), void *ctx,
+                        char **error);
+
 /* Whether version and checksum are right. */
 bool dump_verify(const void *payload, size_t len);
 /* Add the value of a payload, which was verified, under a key that does not exist. Damage is refused whole. 0; -EINVAL; -ENOMEM;

@@ -6,7 +6,7 @@
 #include "server/config.h"
 #include "server/info_text.h"
 #include "server/memstats.h"
-#include "server/script/script.h"
+#include "server/script/functions.h"
 #include "server/server.h"
 #include "store/store.h"
 
@@ -30,16 +30,17 @@ static void fragmentation(struct info_text *t, const struct memstats *a)
 static void scripts(struct info_text *t)
 {
 	int64_t vm = (int64_t)script_vm_memory(), sources = (int64_t)script_memory();
+	int64_t function_vm = (int64_t)functions_vm_memory(), libraries = (int64_t)functions_memory();
 	info_bytes(t, "used_memory_lua", (uint64_t)vm);
 	info_num(t, "used_memory_vm_eval", vm);
 	info_num(t, "used_memory_scripts_eval", sources);
 	info_num(t, "number_of_cached_scripts", (int64_t)script_count());
-	info_num(t, "number_of_functions", 0);
-	info_num(t, "number_of_libraries", 0);
-	info_num(t, "used_memory_vm_functions", 0);
-	info_bytes(t, "used_memory_vm_total", (uint64_t)vm);
-	info_num(t, "used_memory_functions", 0);
-	info_bytes(t, "used_memory_scripts", (uint64_t)sources);
+	info_num(t, "number_of_functions", functions_count());
+	info_num(t, "number_of_libraries", functions_libraries());
+	info_num(t, "used_memory_vm_functions", function_vm);
+	info_bytes(t, "used_memory_vm_total", (uint64_t)(vm + function_vm));
+	info_num(t, "used_memory_functions", libraries);
+	info_bytes(t, "used_memory_scripts", (uint64_t)(sources + libraries));
 }
 
 void info_memory(struct info_text *t)

@@ -18,10 +18,10 @@
 #include "server/info_text.h"
 #include "server/journal/io.h"
 #include "server/journal/rdb.h"
-#include "server/journal/rdb_functions.h"
 #include "server/journal/snapshot.h"
 #include "server/log.h"
 #include "server/reply.h"
+#include "server/script/functions.h"
 #include "server/server.h"
 #include "server/stats.h"
 #include "server/txn.h"
@@ -182,7 +182,6 @@ void persist_flushed(const struct store *s)
 		return;
 	if (atomic_load(&persist.saving))
 		snapshot_abort();
-	rdb_functions_clear();
 	if (config()->save.n && !snapshot_running() && !in_transaction())
 		save_now();
 }
@@ -315,7 +314,7 @@ int persist_reload(unsigned flags)
 		return -EIO;
 	if (!(flags & RELOAD_NOFLUSH)) {
 		store_flush(s, -1, false);
-		rdb_functions_clear();
+		functions_clear();
 	}
 	store_set_single(s, false);
 	int err = load_file(config(), flags & RELOAD_MERGE);

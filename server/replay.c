@@ -9,6 +9,7 @@
 #include "server/digest.h"
 #include "server/dispatch.h"
 #include "server/journal/journal.h"
+#include "server/script/functions.h"
 #include "server/worker.h"
 
 static struct {
@@ -33,6 +34,7 @@ int replay_start(struct call *c)
 	if (!replay.copy)
 		return err;
 	store_set_single(replay.copy, true);
+	functions_replay_begin();
 	replay.reader = journal_subscribe(dispatch_journal());
 	if (replay.reader)
 		return 0;
@@ -148,5 +150,9 @@ int replay_check(struct call *c, char *text, size_t size)
 	if (!compare(&live, &copy, "not in the replayed copy", text, size) ||
 	    !compare(&copy, &live, "only in the replayed copy", text, size))
 		return -EINVAL;
+	if (!functions_replay_same()) {
+		snprintf(text, size, "libraries of functions differ");
+		return -EINVAL;
+	}
 	return 0;
 }

@@ -34,6 +34,7 @@
 #include "server/process.h"
 #include "server/pubsub.h"
 #include "server/replay.h"
+#include "server/script/functions.h"
 #include "server/script/script.h"
 #include "server/tls.h"
 #include "server/touch.h"
@@ -308,6 +309,7 @@ static int start(const struct config *cfg)
 	err = err ? err : monitor_init(server.loops);
 	account_init();
 	err = err ? err : script_init(server.loops + 1);
+	err = err ? err : functions_init(server.loops + 1);
 	err = err ? err : evict_init(server.loops);
 	err = err ? err : pubsub_init(server.loops);
 	notify_init();
@@ -344,6 +346,7 @@ static void take_down(void)
 	monitor_free();
 	latency_free();
 	script_free();
+	functions_free();
 	evict_free();
 	acl_stop();
 	worker_free();

@@ -43,6 +43,7 @@ struct command *const command_groups[] = {
 	bitfield_commands,
 	dump_commands,
 	script_commands,
+	function_commands,
 	memory_commands,
 	latency_commands,
 	slowlog_commands,

@@ -46,6 +46,7 @@ extern struct command bitmap_commands[];
 extern struct command bitfield_commands[];
 extern struct command dump_commands[];
 extern struct command script_commands[];
+extern struct command function_commands[];
 extern struct command memory_commands[];
 extern struct command latency_commands[];
 extern struct command slowlog_commands[];

@@ -5,23 +5,10 @@
 
 #include "server/commands/groups.h"
 
-/* The number of keys, argv[2], fits; otherwise the error was replied. */
-static bool keys_ok(struct call *c)
-{
-	int64_t n;
-	if (!call_int(c, 2, &n))
-		return false;
-	if (n >= 0 && n <= (int64_t)c->argc - 3)
-		return true;
-	reply_error(c->reply, n < 0 ? "ERR Number of keys can't be negative"
-	                            : "ERR Number of keys can't be greater than number of args");
-	return false;
-}
-
 static void eval(struct call *c, bool read_only)
 {
 	char *error = NULL;
-	struct script *s = keys_ok(c) ? script_add(c->argv[1].ptr, c->argv[1].len, &error) : NULL;
+	struct script *s = script_keys_ok(c, NULL) ? script_add(c->argv[1].ptr, c->argv[1].len, &error) : NULL;
 	if (s) {
 		script_run(c, s, read_only);
 		return;
@@ -36,7 +23,7 @@ static void eval(struct call *c, bool read_only)
 
 static void evalsha(struct call *c, bool read_only)
 {
-	struct script *s = keys_ok(c) ? script_find(c->argv[1].ptr, c->argv[1].len) : NULL;
+	struct script *s = script_keys_ok(c, NULL) ? script_find(c->argv[1].ptr, c->argv[1].len) : NULL;
 	if (s) {
 		script_run(c, s, read_only);
 		return;
@@ -95,7 +82,7 @@ static void run_flush(struct call *c)
 
 static void run_kill(struct call *c)
 {
-	const char *why = script_kill();
+	const char *why = script_kill(false);
 	if (*why)
 		reply_error(c->reply, why);
 	else

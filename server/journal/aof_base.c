@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/journal/rdb_functions.h"
 #include "server/server.h"
 #include "store/number.h"
 #include "store/types/hash.h"
@@ -273,13 +274,34 @@ static void put_entry(void *ctx, struct snapshot_buf *b, unsigned db, const stru
 
 /* ------------------------------------------------------------------ the writer thread */
 
+static void put_library(void *ctx, const void *code, size_t len)
+{
+	struct snapshot_buf *b = ctx;
+	put_head(b, '*', 3);
+	put_word(b, "FUNCTION");
+	put_word(b, "LOAD");
+	put_bulk(b, code, len);
+}
+
+static int chunk(void *ctx, const char *bytes, size_t len, unsigned last_db);
+
+static int write_functions(struct aof_base *b)
+{
+	struct snapshot_buf buf = { .db = SNAPSHOT_NO_DB };
+	rdb_functions_each(b->functions, put_library, &buf);
+	int err = buf.failed ? -ENOMEM : buf.len ? chunk(b, buf.p, buf.len, SNAPSHOT_NO_DB) : 0;
+	snapshot_buf_clear(&buf);
+	return err;
+}
+
 static int begin(void *ctx)
 {
 	struct aof_base *b = ctx;
 	aof_out_restart(&b->out);
 	if (!io_temp_name(b->path, b->temp, sizeof b->temp))
 		return -ENAMETOOLONG;
-	return io_open(&b->file, b->temp, IO_NEW);
+	int err = io_open(&b->file, b->temp, IO_NEW);
+	return err ? err : write_functions(b);
 }
 
 static int chunk(void *ctx, const char *bytes, size_t len, unsigned last_db)
@@ -319,6 +341,14 @@ static void drop(void *ctx)
 	io_unlink(b->temp);
 }
 
+static void ended(void *ctx, int err)
+{
+	struct aof_base *b = ctx;
+	rdb_functions_free(b->functions);
+	b->functions = NULL;
+	b->done(ctx, err);
+}
+
 int aof_base_start(struct aof_base *b, const char *path, void (*done)(void *ctx, int err))
 {
 	static const struct snapshot_format format = { .entry = put_entry, .begin = begin, .chunk = chunk, .large = large,
@@ -328,6 +358,13 @@ int aof_base_start(struct aof_base *b, const char *path, void (*done)(void *ctx,
 	if (strlen(path) >= sizeof b->path)
 		return -ENAMETOOLONG;
 	memcpy(b->path, path, strlen(path) + 1);
-	struct snapshot_request r = { .format = &format, .ctx = b, .done = done };
-	return snapshot_start(server_store(), server_loops(), &r);
+	b->done = done;
+	b->functions = rdb_functions_cut();
+	struct snapshot_request r = { .format = &format, .ctx = b, .done = ended };
+	int err = b->functions ? snapshot_start(server_store(), server_loops(), &r) : -ENOMEM;
+	if (err) {
+		rdb_functions_free(b->functions);
+		b->functions = NULL;
+	}
+	return err;
 }

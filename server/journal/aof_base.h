@@ -13,6 +13,7 @@ struct aof_base {
 	char path[4096], temp[4096];
 	struct io_file file;
 	struct aof_out out;
+	struct rdb_functions_cut *functions;
 	void (*done)(void *ctx, int err);
 };
 

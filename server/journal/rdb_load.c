@@ -375,8 +375,8 @@ static void read_functions(struct loader *d, struct rdb_scan *s)
 	size_t len;
 	if (!rdb_scan_text(s, &code, &len, &heap))
 		return;
-	if (!d->l->no_functions && !rdb_functions_add(code, len))
-		s->bad = "out of memory";
+	if (!d->l->no_functions)
+		s->bad = rdb_functions_load(code, len, d->l->replace);
 	free(heap);
 }
 

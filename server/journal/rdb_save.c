@@ -31,6 +31,7 @@ struct save {
 	bool incremental;
 	unsigned delay_us;
 	uint32_t db; /* selected in the file */
+	struct rdb_functions_cut *functions;
 	struct store_op op; /* what access clocks are measured by */
 	int policy;         /* maxmemory_policy */
 	int64_t start_ms, used_mem;
@@ -155,7 +156,7 @@ static int begin(void *ctx)
 	put_aux_int(s, "ctime", s->start_ms / 1000);
 	put_aux_int(s, "used-mem", s->used_mem);
 	put_aux_int(s, "aof-base", s->q.aof_base);
-	rdb_functions_each(put_functions, s);
+	rdb_functions_each(s->functions, put_functions, s);
 	put_sizes(s);
 	return s->out.err;
 }
@@ -238,6 +239,7 @@ static const struct snapshot_format format = {
 static void free_save(struct save *s)
 {
 	rdb_copy_clear(&s->out);
+	rdb_functions_free(s->functions);
 	free(s);
 }
 
@@ -282,7 +284,10 @@ static struct save *new_save(const struct rdb_save *q, int *err)
 		s->count[db].volatile_keys = store_count_volatile(store, db);
 		s->result.keys += s->count[db].keys;
 	}
-	if (strlen(q->path) >= sizeof s->path || !io_temp_name(q->path, s->temp, sizeof s->temp))
+	s->functions = rdb_functions_cut();
+	if (!s->functions)
+		*err = -ENOMEM;
+	else if (strlen(q->path) >= sizeof s->path || !io_temp_name(q->path, s->temp, sizeof s->temp))
 		*err = -ENAMETOOLONG;
 	else if (rdb_copy_init(&s->out, SIZE_MAX))
 		*err = 0;

@@ -193,30 +193,53 @@ static void set_number(lua_State *L, const char *name, int v)
 	lua_setfield(L, -2, name);
 }
 
-void api_open(lua_State *L)
+static void add_logging(lua_State *L)
 {
-	static const luaL_Reg functions[] = {
-		{ "call", redis_call }, { "pcall", redis_pcall }, { "status_reply", redis_status_reply },
-		{ "error_reply", redis_error_reply }, { "sha1hex", redis_sha1hex }, { "log", redis_log },
-		{ "setresp", redis_setresp }, { "set_repl", redis_set_repl },
-		{ "replicate_commands", redis_replicate_commands }, { "breakpoint", redis_breakpoint },
-		{ "debug", redis_debug }, { "acl_check_cmd", redis_acl_check_cmd }, { NULL, NULL },
-	};
-	lua_newtable(L);
-	for (const luaL_Reg *f = functions; f->name; f++) {
-		lua_pushcfunction(L, f->func);
-		lua_setfield(L, -2, f->name);
-	}
+	lua_pushcfunction(L, redis_log);
+	lua_setfield(L, -2, "log");
 	set_number(L, "LOG_DEBUG", LOG_LEVEL_DEBUG);
 	set_number(L, "LOG_VERBOSE", LOG_LEVEL_VERBOSE);
 	set_number(L, "LOG_NOTICE", LOG_LEVEL_NOTICE);
 	set_number(L, "LOG_WARNING", LOG_LEVEL_WARNING);
+	set_number(L, "REDIS_VERSION_NUM", SHOWN_VERSION_NUM);
+	lua_pushliteral(L, SHOWN_VERSION);
+	lua_setfield(L, -2, "REDIS_VERSION");
+}
+
+void api_open_loading(lua_State *L)
+{
+	lua_newtable(L);
+	add_logging(L);
+}
+
+static void add_functions(lua_State *L, const luaL_Reg *f)
+{
+	for (; f->name; f++) {
+		lua_pushcfunction(L, f->func);
+		lua_setfield(L, -2, f->name);
+	}
+}
+
+void api_open(lua_State *L, enum vm_kind kind)
+{
+	static const luaL_Reg functions[] = {
+		{ "call", redis_call }, { "pcall", redis_pcall }, { "status_reply", redis_status_reply },
+		{ "error_reply", redis_error_reply }, { "sha1hex", redis_sha1hex },
+		{ "setresp", redis_setresp }, { "set_repl", redis_set_repl },
+		{ "acl_check_cmd", redis_acl_check_cmd }, { NULL, NULL },
+	};
+	static const luaL_Reg of_scripts[] = {
+		{ "replicate_commands", redis_replicate_commands }, { "breakpoint", redis_breakpoint },
+		{ "debug", redis_debug }, { NULL, NULL },
+	};
+	lua_newtable(L);
+	add_functions(L, functions);
+	if (kind == VM_EVAL)
+		add_functions(L, of_scripts);
 	set_number(L, "REPL_NONE", REPL_NONE);
 	set_number(L, "REPL_AOF", REPL_AOF);
 	set_number(L, "REPL_SLAVE", REPL_REPLICA);
 	set_number(L, "REPL_REPLICA", REPL_REPLICA);
 	set_number(L, "REPL_ALL", REPL_ALL);
-	set_number(L, "REDIS_VERSION_NUM", SHOWN_VERSION_NUM);
-	lua_pushliteral(L, SHOWN_VERSION);
-	lua_setfield(L, -2, "REDIS_VERSION");
+	add_logging(L);
 }

@@ -62,7 +62,7 @@ static const char *refusal(const struct run *run, const struct command *cmd, uns
 		return "ERR This Redis command is not allowed from script";
 	if ((cmd->flags & CMD_WRITE) && run->read_only)
 		return "ERR Write commands are not allowed from read-only scripts.";
-	if ((cmd->flags & CMD_DENYOOM) && run->oom && !run->wrote && !(run->script->flags & SCRIPT_ALLOW_OOM))
+	if ((cmd->flags & CMD_DENYOOM) && run->oom && !run->wrote && !(run->job->flags & SCRIPT_ALLOW_OOM))
 		return "OOM command not allowed when used memory > 'maxmemory'.";
 	return NULL;
 }
@@ -142,7 +142,7 @@ static void lock_keys(struct run *run, const struct command *cmd, const struct a
 	if (class == EXEC_LOCAL || (class == EXEC_SERVICE && may_run_beside(cmd)))
 		return;
 	if (class != EXEC_KEYED || cmd->plan || !c->locks || command_keys(cmd, argv, argc, &keys)) {
-		__atomic_store_n(&run->script->runs_alone, true, __ATOMIC_RELAXED); /* next time from its start */
+		__atomic_store_n(run->job->runs_alone, true, __ATOMIC_RELAXED); /* next time from its start */
 		stop_everybody(run);
 		return;
 	}

@@ -34,8 +34,9 @@ static struct {
 	unsigned loops;
 	pthread_mutex_t right; /* to run a script beside other commands: one at a time */
 	_Atomic(struct run *) slow; /* the script that runs longer than busy-reply-threshold */
+	pthread_mutex_t looking; /* at what is slow: it does not end meanwhile */
 	atomic_bool kill;
-} cache = { .adding = PTHREAD_MUTEX_INITIALIZER, .right = PTHREAD_MUTEX_INITIALIZER };
+} cache = { .adding = PTHREAD_MUTEX_INITIALIZER, .right = PTHREAD_MUTEX_INITIALIZER, .looking = PTHREAD_MUTEX_INITIALIZER };
 
 static _Thread_local bool has_right;
 
@@ -166,7 +167,7 @@ static struct vm *my_vm(void)
 {
 	struct vm **vm = &cache.vms[worker_current->index];
 	if (!*vm)
-		*vm = vm_new();
+		*vm = vm_new(VM_EVAL);
 	return *vm;
 }
 
@@ -256,18 +257,25 @@ static void take_right(struct worker *w)
 
 enum exec_class script_plan(struct call *c, struct store_lockset *locks)
 {
-	int64_t n;
 	if (server_loops() == 1)
 		return EXEC_KEYED;
-	if (!number_parse(c->argv[2].ptr, c->argv[2].len, &n) || n < 0 || n > (int64_t)c->argc - 3)
-		return EXEC_KEYED; /* the handler says what is wrong */
 	bool by_sha = c->cmd->name[4] == 's';
 	char sha[SCRIPT_SHA + 1];
 	if (!by_sha)
 		script_sha(c->argv[1].ptr, c->argv[1].len, sha);
 	const struct script *s =
 		by_sha ? script_find(c->argv[1].ptr, c->argv[1].len) : script_find(sha, SCRIPT_SHA);
-	if (s && __atomic_load_n(&s->runs_alone, __ATOMIC_RELAXED))
+	return script_plan_job(c, locks, s ? &s->runs_alone : NULL);
+}
+
+enum exec_class script_plan_job(struct call *c, struct store_lockset *locks, const bool *runs_alone)
+{
+	int64_t n;
+	if (server_loops() == 1)
+		return EXEC_KEYED;
+	if (!number_parse(c->argv[2].ptr, c->argv[2].len, &n) || n < 0 || n > (int64_t)c->argc - 3)
+		return EXEC_KEYED; /* the handler says what is wrong */
+	if (runs_alone && __atomic_load_n(runs_alone, __ATOMIC_RELAXED))
 		return EXEC_ALONE;
 	for (unsigned i = 0; i < (unsigned)n; i++) {
 		const struct arg *a = &c->argv[3 + i];
@@ -295,19 +303,70 @@ static void look_at_clock(lua_State *L, lua_Debug *ar)
 		return;
 	run->killed = true;
 	lua_sethook(L, look_at_clock, LUA_MASKLINE, 0); /* again after whatever pcall() may catch this */
-	luaL_error(L, "Script killed by user with SCRIPT KILL.");
+	luaL_error(L, "Script killed by user with %s KILL.", run->job->function ? "FUNCTION" : "SCRIPT");
 }
 
-const char *script_kill(void)
+/* What is slow and may be looked at until let_go(); NULL: nothing. */
+static struct run *look_at_slow(void)
 {
-	struct run *run = atomic_load(&cache.slow);
+	pthread_mutex_lock(&cache.looking);
+	return atomic_load(&cache.slow);
+}
+
+static void let_go(void)
+{
+	pthread_mutex_unlock(&cache.looking);
+}
+
+static const char *busy(const struct run *run)
+{
+	return run->job->function
+	               ? "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+	               : "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+}
+
+const char *script_kill(bool function)
+{
+	const char *why = "";
+	const struct run *run = look_at_slow();
 	if (!run)
-		return "NOTBUSY No scripts in execution right now.";
-	if (__atomic_load_n(&run->wrote, __ATOMIC_RELAXED))
-		return "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the "
-		       "script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
-	atomic_store(&cache.kill, true);
-	return "";
+		why = "NOTBUSY No scripts in execution right now.";
+	else if (run->job->function != function)
+		why = busy(run);
+	else if (__atomic_load_n(&run->wrote, __ATOMIC_RELAXED))
+		why = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the "
+		      "script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
+	else
+		atomic_store(&cache.kill, true);
+	let_go();
+	return why;
+}
+
+const char *script_reply_stats(struct reply *r)
+{
+	const char *why = "";
+	const struct run *run = look_at_slow();
+	if (run && !run->job->function) {
+		why = busy(run);
+	} else {
+		reply_map(r, 2);
+		reply_cstr(r, "running_script");
+	}
+	if (!run) {
+		reply_null(r);
+	} else if (run->job->function) {
+		reply_map(r, 3);
+		reply_cstr(r, "name");
+		reply_cstr(r, run->job->name);
+		reply_cstr(r, "command");
+		reply_array(r, run->call->argc);
+		for (unsigned i = 0; i < run->call->argc; i++)
+			reply_bulk(r, run->call->argv[i].ptr, run->call->argv[i].len);
+		reply_cstr(r, "duration_ms");
+		reply_int(r, (clock_mono_us() - run->start_us) / 1000);
+	}
+	let_go();
+	return why;
 }
 
 static void set_table(lua_State *L, const char *name, const struct arg *v, unsigned n)
@@ -320,37 +379,34 @@ static void set_table(lua_State *L, const char *name, const struct arg *v, unsig
 	lua_setfield(L, -2, name);
 }
 
-struct start {
-	const struct arg *keys, *args;
-	unsigned nkeys, nargs;
-	struct script *script;
-	struct vm *vm;
-};
+static int push_script(lua_State *L, const struct script_job *job)
+{
+	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.globals");
+	set_table(L, "KEYS", job->keys, job->nkeys);
+	set_table(L, "ARGV", job->args, job->nargs);
+	lua_pop(L, 1);
+	if (!vm_load(job->vm, job->what))
+		api_raise(L, lua_tostring(L, -1));
+	return 0;
+}
 
 /* Runs protected: it may run out of memory. Leaves the result. */
 static int start(lua_State *L)
 {
-	struct start *st = lua_touserdata(L, 1);
+	const struct script_job *job = lua_touserdata(L, 1);
 	lua_settop(L, 0);
 	lua_pushcfunction(L, api_error_handler);
-	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.globals");
-	set_table(L, "KEYS", st->keys, st->nkeys);
-	set_table(L, "ARGV", st->args, st->nargs);
-	lua_pop(L, 1);
-	if (!vm_load(st->vm, st->script)) {
-		api_raise(L, lua_tostring(L, -1));
-		return 0;
-	}
-	if (lua_pcall(L, 0, 1, 1))
+	int n = job->push(L, job);
+	if (lua_pcall(L, n, 1, 1))
 		return lua_error(L);
 	return 1;
 }
 
 /* What was raised, with where. */
-static void reply_raised(lua_State *L, struct reply *r, const struct script *s)
+static void reply_raised(lua_State *L, struct reply *r, const char *name)
 {
 	if (!lua_istable(L, -1)) {
-		reply_errorf(r, "ERR %s script: %s", lua_isstring(L, -1) ? lua_tostring(L, -1) : "unknown error", s->sha);
+		reply_errorf(r, "ERR %s script: %s", lua_isstring(L, -1) ? lua_tostring(L, -1) : "unknown error", name);
 		lua_pop(L, 1);
 		return;
 	}
@@ -359,9 +415,9 @@ static void reply_raised(lua_State *L, struct reply *r, const struct script *s)
 	lua_getfield(L, -3, "line");
 	const char *text = lua_isstring(L, -3) ? lua_tostring(L, -3) : "ERR unknown error";
 	if (lua_isstring(L, -2) && lua_isnumber(L, -1))
-		reply_errorf(r, "%s script: %s, on %s:%d.", text, s->sha, lua_tostring(L, -2), (int)lua_tointeger(L, -1));
+		reply_errorf(r, "%s script: %s, on %s:%d.", text, name, lua_tostring(L, -2), (int)lua_tointeger(L, -1));
 	else
-		reply_errorf(r, "%s script: %s", text, s->sha);
+		reply_errorf(r, "%s script: %s", text, name);
 	lua_pop(L, 4);
 }
 
@@ -375,33 +431,35 @@ static void end_run(struct run *run)
 		exec_downgrade(c->loop);
 	}
 	struct run *me = run;
+	pthread_mutex_lock(&cache.looking);
 	if (atomic_compare_exchange_strong(&cache.slow, &me, NULL))
 		atomic_store(&cache.kill, false);
+	pthread_mutex_unlock(&cache.looking);
 	run_current = NULL;
 }
 
-static void execute(struct run *run, struct start *st)
+static void execute(struct run *run, struct script_job *job)
 {
-	lua_State *L = st->vm->L;
+	lua_State *L = job->vm->L;
 	struct call *c = run->call;
-	struct client *as = st->vm->client;
+	struct client *as = job->vm->client;
 	as->resp = 2;
 	as->db = c->client->db;
 	as->user = c->client->user;
 	as->id = c->client->id;
 	lua_sethook(L, look_at_clock, LUA_MASKCOUNT, HOOK_EVERY);
 	lua_pushcfunction(L, start);
-	lua_pushlightuserdata(L, st);
+	lua_pushlightuserdata(L, job);
 	int err = lua_pcall(L, 1, 1, 0);
 	int resp = as->resp;
 	if (err)
-		reply_raised(L, c->reply, run->script);
+		reply_raised(L, c->reply, job->name);
 	else
 		convert_to_reply(L, c->reply, resp);
 	as->user = NULL; /* it was the caller's */
 	lua_settop(L, 0);
 	lua_sethook(L, NULL, 0, 0);
-	if (++st->vm->runs % GC_EVERY == 0)
+	if (++job->vm->runs % GC_EVERY == 0)
 		lua_gc(L, LUA_GCSTEP, GC_EVERY);
 }
 
@@ -414,25 +472,62 @@ void script_give_up(struct call *c)
 	}
 }
 
-void script_run(struct call *c, struct script *s, bool read_only)
+bool script_keys_ok(struct call *c, const char *error)
+{
+	int64_t n;
+	if (!error && !call_int(c, 2, &n))
+		return false;
+	if (error && !number_parse(c->argv[2].ptr, c->argv[2].len, &n)) {
+		reply_error(c->reply, error);
+		return false;
+	}
+	if (n >= 0 && n <= (int64_t)c->argc - 3)
+		return true;
+	reply_error(c->reply, n < 0 ? "ERR Number of keys can't be negative"
+	                            : "ERR Number of keys can't be greater than number of args");
+	return false;
+}
+
+/* NULL: nothing is against it. */
+static const char *refusal(const struct script_job *job, bool read_only, bool oom)
+{
+	if (!job->declares || job->flags & SCRIPT_NO_WRITES)
+		return NULL;
+	if (read_only)
+		return "ERR Can not execute a script with write flag using *_ro command.";
+	if (oom && !(job->flags & SCRIPT_ALLOW_OOM))
+		return "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+	return NULL;
+}
+
+void script_run_job(struct call *c, struct script_job *job, bool read_only)
 {
 	int64_t n = 0;
 	number_parse(c->argv[2].ptr, c->argv[2].len, &n);
-	struct start st = { .keys = c->argv + 3, .nkeys = (unsigned)n, .args = c->argv + 3 + n,
-		            .nargs = c->argc - 3 - (unsigned)n, .script = s, .vm = my_vm() };
-	struct run run = { .vm = st.vm, .call = c, .script = s, .read_only = read_only || s->flags & SCRIPT_NO_WRITES,
+	job->keys = c->argv + 3;
+	job->nkeys = (unsigned)n;
+	job->args = c->argv + 3 + n;
+	job->nargs = c->argc - 3 - (unsigned)n;
+	struct run run = { .vm = job->vm, .call = c, .job = job, .read_only = read_only || job->flags & SCRIPT_NO_WRITES,
 		           .oom = evict_needed(), .start_us = clock_mono_us() };
-	if (!st.vm) {
+	const char *why = refusal(job, read_only, run.oom);
+	if (!job->vm) {
 		reply_oom(c->reply);
-	} else if (run.oom && s->declares && !(s->flags & (SCRIPT_ALLOW_OOM | SCRIPT_NO_WRITES))) {
-		reply_error(c->reply, "OOM allow-oom flag is not set on the script, can not run it when used memory > "
-		                      "'maxmemory'");
+	} else if (why) {
+		reply_error(c->reply, why);
 	} else {
 		run_current = &run;
-		execute(&run, &st);
+		execute(&run, job);
 		end_run(&run);
 	}
 	if (c->effects)
 		c->effects->replaced = true;
 	script_give_up(c);
+}
+
+void script_run(struct call *c, struct script *s, bool read_only)
+{
+	struct script_job job = { .name = s->sha, .flags = s->flags, .declares = s->declares, .runs_alone = &s->runs_alone,
+		                  .vm = my_vm(), .push = push_script, .what = s };
+	script_run_job(c, &job, read_only);
 }

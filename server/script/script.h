@@ -25,6 +25,9 @@ enum script_flag {
 
 #define SCRIPT_SHA 40
 
+struct vm;
+struct lua_State;
+
 struct script {
 	struct script *next; /* in the cache's chain */
 	unsigned id;         /* dense, until the cache is flushed */
@@ -53,11 +56,35 @@ enum exec_class script_plan(struct call *c, struct store_lockset *locks);
 /* Run it with the keys and arguments of c->argv behind the number of keys (argv[2]). */
 void script_run(struct call *c, struct script *s, bool read_only);
 
+/* One run of something: a script, a function. */
+struct script_job {
+	const char *name; /* in error messages */
+	unsigned flags;
+	bool declares;    /* flags count */
+	bool function;
+	bool *runs_alone; /* learned; relaxed */
+	struct vm *vm;    /* NULL: out of memory */
+	/* Put what is to be called and its arguments on the stack, and say how many arguments; raise what is wrong. Runs
+	 * protected. */
+	int (*push)(struct lua_State *L, const struct script_job *job);
+	void *what;
+	const struct arg *keys, *args;
+	unsigned nkeys, nargs;
+};
+/* The second halves of script_plan() and script_run(): job->keys and args are filled from c->argv. */
+enum exec_class script_plan_job(struct call *c, struct store_lockset *locks, const bool *runs_alone);
+void script_run_job(struct call *c, struct script_job *job, bool read_only);
+/* The number of keys, argv[2], fits; otherwise error was replied: what is no number. */
+bool script_keys_ok(struct call *c, const char *error);
+
 /* It was planned, but cannot run: give back what script_plan() took. */
 void script_give_up(struct call *c);
 
-/* SCRIPT KILL: "" done, or the error reply. */
-const char *script_kill(void);
+/* SCRIPT KILL, FUNCTION KILL: "" done, or the error reply. */
+const char *script_kill(bool function);
+/* The beginning of FUNCTION STATS: a map of two, its first pair says which function runs for too long. "" done, or the
+ * error reply: a script does. */
+const char *script_reply_stats(struct reply *r);
 
 /* INFO and MEMORY STATS. */
 uint64_t script_count(void);

@@ -62,7 +62,7 @@ static bool is_proxy(lua_State *L, int index)
 }
 
 /* Replace the table on the top of the stack by a proxy. */
-static void protect(lua_State *L)
+void vm_protect(lua_State *L)
 {
 	lua_newtable(L); /* the proxy */
 	lua_newtable(L); /* its metatable */
@@ -187,7 +187,7 @@ static uint32_t next_random(struct vm *vm)
 	return (uint32_t)(vm->rng >> 17);
 }
 
-static void seed_random(struct vm *vm, uint32_t seed)
+void vm_seed_random(struct vm *vm, uint32_t seed)
 {
 	vm->rng = (uint64_t)seed << 16 | 0x330E;
 }
@@ -219,7 +219,7 @@ static int math_random(lua_State *L)
 
 static int math_randomseed(lua_State *L)
 {
-	seed_random(vm_of(L), (uint32_t)luaL_checkint(L, 1));
+	vm_seed_random(vm_of(L), (uint32_t)luaL_checkint(L, 1));
 	return 0;
 }
 
@@ -265,7 +265,7 @@ static void open_library(lua_State *L, const char *name, lua_CFunction open)
 /* Protect the library on the top of the stack and name it in the table below. */
 static void add_library(lua_State *L, const char *name)
 {
-	protect(L);
+	vm_protect(L);
 	lua_setfield(L, -2, name);
 }
 
@@ -306,7 +306,7 @@ static void add_libraries(lua_State *L)
 	set_function(L, "randomseed", math_randomseed);
 	add_library(L, "math");
 	open_library(L, LUA_STRLIBNAME, luaopen_string);
-	protect(L);
+	vm_protect(L);
 	lua_pushliteral(L, "");
 	lua_getmetatable(L, -1);
 	lua_pushvalue(L, -3);
@@ -326,8 +326,15 @@ static void add_libraries(lua_State *L)
 	lua_newtable(L);
 	set_function(L, "clock", os_clock);
 	add_library(L, "os");
-	api_open(L);
+	api_open(L, vm_of(L)->kind);
 	add_library(L, "redis");
+}
+
+void vm_strict(lua_State *L)
+{
+	lua_newtable(L);
+	set_function(L, "__index", no_such_global);
+	lua_setmetatable(L, -2);
 }
 
 /* The environment of all scripts: registry "shoal.globals" is the real table, "shoal.env" the proxy. */
@@ -338,24 +345,25 @@ static int build(lua_State *L)
 	lua_newtable(L);
 	add_base(L);
 	add_libraries(L);
-	lua_newtable(L);
-	set_function(L, "__index", no_such_global);
-	lua_setmetatable(L, -2);
+	vm_strict(L);
 	lua_pushvalue(L, -1);
 	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.globals");
 	lua_pushvalue(L, -1);
-	protect(L);
+	vm_protect(L);
 	lua_pushvalue(L, -1);
 	lua_setfield(L, -3, "_G");
 	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.env");
+	if (vm_of(L)->kind == VM_FUNCTIONS)
+		function_api_open(L);
 	return 0;
 }
 
-struct vm *vm_new(void)
+struct vm *vm_new(enum vm_kind kind)
 {
 	struct vm *vm = calloc(1, sizeof *vm);
 	if (!vm)
 		return NULL;
+	vm->kind = kind;
 	vm->client = client_new_internal();
 	vm->L = vm->client ? lua_newstate(vm_alloc, vm) : NULL;
 	reply_init_memory(&vm->reply, 2);
@@ -385,7 +393,7 @@ void vm_free(struct vm *vm)
 	free(vm);
 }
 
-static bool room_for(struct vm *vm, unsigned id)
+bool vm_room_for(struct vm *vm, unsigned id)
 {
 	if (id < vm->nrefs)
 		return true;
@@ -402,12 +410,12 @@ static bool room_for(struct vm *vm, unsigned id)
 bool vm_load(struct vm *vm, struct script *s)
 {
 	lua_State *L = vm->L;
-	seed_random(vm, 0);
+	vm_seed_random(vm, 0);
 	if (s->id < vm->nrefs && vm->refs[s->id]) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[s->id]);
 		return true;
 	}
-	if (!room_for(vm, s->id)) {
+	if (!vm_room_for(vm, s->id)) {
 		lua_pushliteral(L, "not enough memory");
 		return false;
 	}

@@ -18,11 +18,16 @@
 #include "server/call.h"
 
 struct script;
+struct library;
+struct script_job;
+
+enum vm_kind { VM_EVAL, VM_FUNCTIONS };
 
 struct vm {
 	lua_State *L;
 	size_t memory;        /* bytes that the interpreter holds */
-	int *refs;            /* compiled sources, by script->id; 0: not yet */
+	enum vm_kind kind;
+	int *refs;            /* compiled sources, by script->id or library->id; 0: not yet */
 	unsigned nrefs;
 	struct client *client; /* in whose name scripts call */
 	struct reply reply;    /* of the command being called */
@@ -34,7 +39,7 @@ struct vm {
 struct run {
 	struct vm *vm;
 	struct call *call;
-	struct script *script;
+	const struct script_job *job;
 	bool read_only, wrote, oom;
 	bool upgraded;  /* everybody else was stopped in the middle */
 	bool no_effects; /* redis.set_repl(REPL_NONE) */
@@ -44,17 +49,29 @@ struct run {
 };
 extern _Thread_local struct run *run_current;
 
-struct vm *vm_new(void);
+struct vm *vm_new(enum vm_kind kind);
 void vm_free(struct vm *vm);
 /* Put the compiled source on the stack. false: its error message is there instead. */
 bool vm_load(struct vm *vm, struct script *s);
+/* Room for the source with this id in vm->refs. */
+bool vm_room_for(struct vm *vm, unsigned id);
+void vm_seed_random(struct vm *vm, uint32_t seed);
+/* Replace the table on the top of the stack by a proxy that refuses writes. */
+void vm_protect(lua_State *L);
+/* Give the table on the top of the stack a metatable that raises an error where it has no such field. */
+void vm_strict(lua_State *L);
 
 /* api.c: the table `redis`, on the stack. */
-void api_open(lua_State *L);
+void api_open(lua_State *L, enum vm_kind kind);
+/* What a library sees while it is loaded, without functions: the logging and the version. */
+void api_open_loading(lua_State *L);
 /* Error handler of scripts: turns what was raised into a table {err, source, line}. */
 int api_error_handler(lua_State *L);
 /* Raise {err = "ERR text"}. */
 int api_raise(lua_State *L, const char *text);
+
+/* function_api.c: what libraries need in their interpreter; part of its building. */
+void function_api_open(lua_State *L);
 
 /* call.c: redis.call() and redis.pcall(). */
 int call_command(lua_State *L, bool raise);
