@@ -84,7 +84,7 @@ bool dump_functions(struct reply *r, const struct rdb_functions_cut *cut)
 {
 	struct output o = { .out = { .db = SNAPSHOT_NO_DB, .small = true } };
 	struct rdb_copy copy;
-	if (!rdb_copy_init(&copy))
+	if (!rdb_copy_init(&copy, SIZE_MAX))
 		return false;
 	copy.write = append;
 	copy.ctx = &o;
