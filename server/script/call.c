@@ -94,7 +94,7 @@ static void stop_everybody(struct run *run)
 	struct call *c = run->call;
 	if (run->upgraded || c->alone)
 		return;
-	assert(!run->script->closed); /* it has no right to: closed.c let a call pass that it does not understand */
+	assert(!run->job->closed); /* it has no right to: closed.c let a call pass that it does not understand */
 	exec_upgrade(c->loop);
 	c->op.exclusive = true;
 	c->alone = true;

@@ -509,7 +509,7 @@ static int push_function(lua_State *L, const struct script_job *job)
 enum exec_class functions_plan(struct call *c, struct store_lockset *locks)
 {
 	const struct function *f = find_function(&functions.live, c->argv[1].ptr, c->argv[1].len);
-	return script_plan_job(c, locks, f ? &f->runs_alone : NULL);
+	return script_plan_job(c, locks, f ? &f->runs_alone : NULL, false);
 }
 
 void functions_call(struct call *c, bool read_only)

@@ -265,10 +265,10 @@ enum exec_class script_plan(struct call *c, struct store_lockset *locks)
 		script_sha(c->argv[1].ptr, c->argv[1].len, sha);
 	const struct script *s =
 		by_sha ? script_find(c->argv[1].ptr, c->argv[1].len) : script_find(sha, SCRIPT_SHA);
-	return script_plan_job(c, locks, s ? &s->runs_alone : NULL);
+	return script_plan_job(c, locks, s ? &s->runs_alone : NULL, s && s->closed);
 }
 
-enum exec_class script_plan_job(struct call *c, struct store_lockset *locks, const bool *runs_alone)
+enum exec_class script_plan_job(struct call *c, struct store_lockset *locks, const bool *runs_alone, bool closed)
 {
 	int64_t n;
 	if (server_loops() == 1)
@@ -282,7 +282,7 @@ enum exec_class script_plan_job(struct call *c, struct store_lockset *locks, con
 		if (!store_lockset_add(c->op.store, locks, store_key(c->op.store, a->ptr, a->len).hash))
 			return EXEC_ALONE;
 	}
-	if (!s || !s->closed)
+	if (!closed)
 		take_right(worker_current);
 	return EXEC_KEYED;
 }
@@ -527,7 +527,7 @@ void script_run_job(struct call *c, struct script_job *job, bool read_only)
 
 void script_run(struct call *c, struct script *s, bool read_only)
 {
-	struct script_job job = { .name = s->sha, .flags = s->flags, .declares = s->declares, .runs_alone = &s->runs_alone,
+	struct script_job job = { .name = s->sha, .flags = s->flags, .declares = s->declares, .closed = s->closed, .runs_alone = &s->runs_alone,
 		                  .vm = my_vm(), .push = push_script, .what = s };
 	script_run_job(c, &job, read_only);
 }

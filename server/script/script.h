@@ -61,6 +61,7 @@ struct script_job {
 	const char *name; /* in error messages */
 	unsigned flags;
 	bool declares;    /* flags count */
+	bool closed;      /* it has no right to stop the others */
 	bool function;
 	bool *runs_alone; /* learned; relaxed */
 	struct vm *vm;    /* NULL: out of memory */
@@ -72,7 +73,7 @@ struct script_job {
 	unsigned nkeys, nargs;
 };
 /* The second halves of script_plan() and script_run(): job->keys and args are filled from c->argv. */
-enum exec_class script_plan_job(struct call *c, struct store_lockset *locks, const bool *runs_alone);
+enum exec_class script_plan_job(struct call *c, struct store_lockset *locks, const bool *runs_alone, bool closed);
 void script_run_job(struct call *c, struct script_job *job, bool read_only);
 /* The number of keys, argv[2], fits; otherwise error was replied: what is no number. */
 bool script_keys_ok(struct call *c, const char *error);
