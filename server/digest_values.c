@@ -49,9 +49,9 @@ void digest_zset(struct digest *d, const struct entry *e)
 	zset_iter_init(&it, &v, 0, false);
 	while (zset_iter_next(&it, &item)) {
 		struct digest pair = { { 0 } };
-		char text[64];
+		char text[NUMBER_DOUBLE_MAX];
 		digest_mix(&pair, item.ptr, item.len);
-		digest_mix(&pair, text, (size_t)snprintf(text, sizeof text, "%.17g", item.score));
+		digest_mix(&pair, text, number_print_shortest(text, item.score));
 		digest_xor(d, pair.b, DIGEST_LEN);
 	}
 }

@@ -219,25 +219,37 @@ static size_t lay_out(char *out, const char *digits, int n, int exp)
 	return (size_t)(p - out);
 }
 
-size_t number_print_double(char buf[static NUMBER_DOUBLE_MAX], double v)
+size_t number_print_shortest(char buf[static NUMBER_DOUBLE_MAX], double v)
 {
 	if (isnan(v)) {
 		memcpy(buf, "nan", 3);
 		return 3;
 	}
-	size_t neg = v < 0; /* minus zero is "0" */
+	size_t neg = signbit(v) != 0;
 	if (neg)
 		buf[0] = '-';
 	if (isinf(v)) {
 		memcpy(buf + neg, "inf", 3);
 		return neg + 3;
 	}
-	double a = fabs(v);
-	if (a <= 4611686018427387904.0 && a == (double)(uint64_t)a)
-		return neg + number_print_uint(buf + neg, (uint64_t)a);
+	if (v == 0) {
+		buf[neg] = '0';
+		return neg + 1;
+	}
 	char digits[GRISU_DIGITS];
-	int exp, n = grisu_digits(a, digits, &exp);
+	int exp, n = grisu_digits(fabs(v), digits, &exp);
 	return neg + lay_out(buf + neg, digits, n, exp);
+}
+
+size_t number_print_double(char buf[static NUMBER_DOUBLE_MAX], double v)
+{
+	double a = fabs(v);
+	if (!(a <= 4611686018427387904.0 && a == (double)(uint64_t)a))
+		return number_print_shortest(buf, v);
+	size_t neg = v < 0; /* minus zero is "0" */
+	if (neg)
+		buf[0] = '-';
+	return neg + number_print_uint(buf + neg, (uint64_t)a);
 }
 
 size_t number_print_long_double(char buf[static NUMBER_LONG_DOUBLE_MAX], long double v)

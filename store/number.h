@@ -34,6 +34,9 @@ bool number_parse_double(const char *s, size_t len, double *v);
  * where that is shorter than zeros; "inf", "-inf", "nan". */
 size_t number_print_double(char buf[static NUMBER_DOUBLE_MAX], double v);
 
+/* The same without the rule for whole numbers: "1e+15", "-0". */
+size_t number_print_shortest(char buf[static NUMBER_DOUBLE_MAX], double v);
+
 /* As number_parse_double(); longer than NUMBER_LONG_DOUBLE_MAX - 1 bytes is refused. */
 bool number_parse_long_double(const char *s, size_t len, long double *v);
 /* 17 decimals, then without trailing zeros; never an exponent, never "-0". */

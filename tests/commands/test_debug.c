@@ -21,6 +21,14 @@ START_TEST(digests_as_redis)
 }
 END_TEST
 
+/* Scores in the fewest digits, as from 7.2 on. */
+START_TEST(digest_of_scores)
+{
+	expect_int(c, "ZADD z 0.1 a 1e15 b 1e-10 c -1.7976931348623157e308 d 4503599627370497.5 e", 5);
+	expect(c, "DEBUG DIGEST-VALUE z", "*1\r\n+39140793270fd76b2a0648487053e1048204ba10\r\n");
+}
+END_TEST
+
 /* The same keys, times to live and databases here and there: the same digest. */
 START_TEST(digest_beside_the_oracle)
 {
@@ -208,5 +216,5 @@ START_TEST(forbidden_by_default)
 }
 END_TEST
 
-COMMAND_TESTS("debug", digests_as_redis, digest_beside_the_oracle, object, populate, protocol_2, protocol_3, switches,
+COMMAND_TESTS("debug", digests_as_redis, digest_beside_the_oracle, digest_of_scores, object, populate, protocol_2, protocol_3, switches,
               sleep_stops_all, replication_id, forbidden_by_default)
