@@ -194,8 +194,12 @@ static void around(struct cell centre, struct cell out[static GEO_RANGES])
 	out[HERE] = centre;
 	for (int i = NORTH; i < GEO_RANGES; i++) {
 		out[i] = centre;
-		out[i].x = (centre.x + (uint32_t)moves[i][0]) & mask;
-		out[i].y = (centre.y + (uint32_t)moves[i][1]) & mask;
+		/* At the eastern and the northern end the centre is beyond the last column or row, as are the points that were
+		 * stored there; only who moves comes back. So it is in Redis. */
+		if (moves[i][0])
+			out[i].x = (centre.x + (uint32_t)moves[i][0]) & mask;
+		if (moves[i][1])
+			out[i].y = (centre.y + (uint32_t)moves[i][1]) & mask;
 	}
 }
 

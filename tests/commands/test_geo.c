@@ -68,6 +68,17 @@ START_TEST(test_search)
 }
 END_TEST
 
+/* What is stored at exactly 180 degrees lies beyond the last column of cells, and is found from there, as in Redis. */
+START_TEST(test_edge_of_the_world)
+{
+	expect_int(c, "GEOADD g 180 10 edge 179.99 10 west -179.99 10 east", 3);
+	expect(c, "GEOSEARCH g FROMLONLAT 179.995 10 BYRADIUS 5 km ASC", "*2\r\n$4\r\nwest\r\n$4\r\neast\r\n");
+	expect(c, "GEOSEARCH g FROMLONLAT -180 10 BYRADIUS 5 km ASC", "*2\r\n$4\r\nwest\r\n$4\r\neast\r\n");
+	expect(c, "GEOSEARCH g FROMLONLAT 180 10 BYRADIUS 5 km ASC", "*2\r\n$4\r\nedge\r\n$4\r\nwest\r\n");
+	expect(c, "GEOSEARCH g FROMLONLAT 180 10 BYRADIUS 1000 km ASC", "*2\r\n$4\r\nedge\r\n$4\r\nwest\r\n");
+}
+END_TEST
+
 /* SAFETY: ACL by a second key extractor (CVE-2023-41053 and later): GEORADIUS STORE. */
 START_TEST(test_store_keys_by_the_one_key_function)
 {
@@ -82,4 +93,4 @@ START_TEST(test_store_keys_by_the_one_key_function)
 }
 END_TEST
 
-COMMAND_TESTS("geo", test_add_and_read, test_errors, test_search, test_store_keys_by_the_one_key_function)
+COMMAND_TESTS("geo", test_add_and_read, test_errors, test_search, test_edge_of_the_world, test_store_keys_by_the_one_key_function)
