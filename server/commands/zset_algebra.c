@@ -261,10 +261,46 @@ static bool in_any_other(const struct algebra *a, const struct zset_item *item)
 	return false;
 }
 
+/* Whether looking up each member of the first input in the others costs less than taking the others' members out of a
+ * copy. The former may end early at each member. */
+static bool lookups_are_cheaper(const struct algebra *a)
+{
+	uint64_t removals = 0;
+	for (unsigned i = 0; i < a->n; i++)
+		removals += a->sources[i].count;
+	return (uint64_t)a->sources[0].count * a->n / 2 <= removals;
+}
+
+static int take_out(struct algebra *a)
+{
+	struct source_iter it;
+	struct zset_item item;
+	bool fresh, none = false;
+	source_begin(&it, &a->sources[0]);
+	while (source_next(&it, &item))
+		if (!zset_builder_merge(&a->out, item.ptr, item.len, item.score, &fresh))
+			return -ENOMEM;
+	for (unsigned i = 1; i < a->n && !none; i++) {
+		source_begin(&it, &a->sources[i]);
+		while (!none && source_next(&it, &item))
+			none = zset_builder_drop(&a->out, item.ptr, item.len);
+	}
+	zset_builder_settle(&a->out);
+	return 0;
+}
+
 static int subtract(struct algebra *a)
 {
 	struct source_iter it;
 	struct zset_item item;
+	for (unsigned i = 1; i < a->n; i++) {
+		if (a->sources[i].count && a->sources[i].v.ptr == a->sources[0].v.ptr)
+			return 0; /* the same key again */
+	}
+	if (!a->sources[0].count)
+		return 0;
+	if (!lookups_are_cheaper(a))
+		return take_out(a);
 	source_begin(&it, &a->sources[0]);
 	/* The largest of the others holds a member most probably. */
 	if (a->n > 2)

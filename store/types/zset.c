@@ -608,6 +608,36 @@ void *zset_builder_merge(struct zset_builder *b, const void *member, size_t len,
 	return item;
 }
 
+bool zset_builder_drop(struct zset_builder *b, const void *member, size_t len)
+{
+	if (!b->seen)
+		return true;
+	void *item = hashtab_remove(b->seen, hashtab_hash(member, len), member, len);
+	const double gone = NAN; /* no member's score */
+	if (item)
+		memcpy(item, &gone, sizeof gone);
+	return hashtab_count(b->seen) == 0;
+}
+
+void zset_builder_settle(struct zset_builder *b)
+{
+	size_t n = 0;
+	b->max_len = b->bytes = 0;
+	for (size_t i = 0; i < b->n; i++) {
+		void *item = b->items[i];
+		if (isnan(bptree_item_score(item))) {
+			mem_free(item);
+			continue;
+		}
+		size_t len;
+		bptree_item_member(item, &len);
+		b->max_len = len > b->max_len ? len : b->max_len;
+		b->bytes += len;
+		b->items[n++] = item;
+	}
+	b->n = n;
+}
+
 static int compare_items(const void *a, const void *b)
 {
 	const void *x = *(void *const *)a, *y = *(void *const *)b;

@@ -107,6 +107,10 @@ void zset_builder_clear(struct zset_builder *b);
 int zset_builder_add(struct zset_builder *b, const void *member, size_t len, double score);
 /* The item of the member, which is added with the score if it has not come before (then *fresh). NULL: out of memory. */
 void *zset_builder_merge(struct zset_builder *b, const void *member, size_t len, double score, bool *fresh);
+/* Take out a member that zset_builder_merge() added; true if that leaves none. zset_builder_settle() before anything
+ * but further removals. */
+bool zset_builder_drop(struct zset_builder *b, const void *member, size_t len);
+void zset_builder_settle(struct zset_builder *b);
 /* Into the order of a sorted set; scores may have been changed till now. */
 void zset_builder_sort(struct zset_builder *b);
 /* Make it a value; the builder is empty then. On error it is as before. Sorted. */

@@ -136,6 +136,29 @@ START_TEST(test_algebra)
 }
 END_TEST
 
+/* Few members taken out of a copy of many. */
+START_TEST(test_difference_by_removal)
+{
+	for (int i = 0; i < 300; i++) {
+		char line[64];
+		snprintf(line, sizeof line, "ZADD big %d m%d", i, i);
+		expect_int(c, line, 1);
+	}
+	expect_int(c, "ZADD few 1 m0 2 m1 3 m299 4 nobody", 4);
+	expect_int(c, "SADD more m2 m1 5", 3);
+	expect_int(c, "ZDIFFSTORE d 4 big few few more", 296);
+	expect(c, "ZRANGE d 0 1 WITHSCORES", "*4\r\n$2\r\nm3\r\n$1\r\n3\r\n$2\r\nm4\r\n$1\r\n4\r\n");
+	expect(c, "ZRANGE d -1 -1", "*1\r\n$4\r\nm298\r\n");
+	expect_int(c, "ZDIFFSTORE d 3 big few big", 0);
+	expect_int(c, "EXISTS d", 0);
+	expect_int(c, "ZREMRANGEBYRANK big 6 -1", 294);
+	expect_int(c, "SADD most m0 m1 m2 m3 m5", 5);
+	expect(c, "ZDIFF 4 big few none none WITHSCORES",
+	       "*8\r\n$2\r\nm2\r\n$1\r\n2\r\n$2\r\nm3\r\n$1\r\n3\r\n$2\r\nm4\r\n$1\r\n4\r\n$2\r\nm5\r\n$1\r\n5\r\n");
+	expect(c, "ZDIFF 4 big most none none", "*1\r\n$2\r\nm4\r\n");
+}
+END_TEST
+
 START_TEST(test_pop)
 {
 	expect_int(c, "ZADD z 1 a 2 b 3 c", 3);
@@ -176,5 +199,5 @@ START_TEST(test_scan)
 }
 END_TEST
 
-COMMAND_TESTS("zset", test_add, test_scores_are_numbers, test_ranges, test_resp3, test_encodings, test_algebra, test_pop,
+COMMAND_TESTS("zset", test_add, test_scores_are_numbers, test_ranges, test_resp3, test_encodings, test_algebra, test_difference_by_removal, test_pop,
               test_random_counts, test_scan)
