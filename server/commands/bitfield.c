@@ -151,7 +151,8 @@ static void run_fields(struct call *c, const struct fields *fields, struct entry
 	}
 	if (changes || len > had) {
 		if (fields->writes)
-			call_touch(c, &key, NOTIFY_STRING, "setbit");
+			/* Where no field fits, the string may have grown: that is journaled, but no event. */
+			call_touch(c, &key, NOTIFY_STRING, changes ? "setbit" : NULL);
 	}
 }
 

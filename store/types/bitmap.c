@@ -123,11 +123,57 @@ uint64_t bitmap_count(const void *bytes, size_t n)
 
 /* ------------------------------------------------------------------ searching */
 
+#define FIND_STEP 256
+
+/* Bytes, in whole steps, that are all like `skip`. */
+static size_t skip_portable(const uint8_t *p, size_t len, uint64_t skip)
+{
+	size_t i = 0;
+	for (; i + FIND_STEP <= len; i += FIND_STEP) {
+		uint64_t a = 0, b = 0;
+		for (size_t k = 0; k < FIND_STEP; k += 16) {
+			a |= word_at(p + i + k) ^ skip;
+			b |= word_at(p + i + k + 8) ^ skip;
+		}
+		if (a | b)
+			break;
+	}
+	return i;
+}
+
+#ifdef BITMAP_X86
+__attribute__((target("avx2"))) static size_t skip_avx2(const uint8_t *p, size_t len, uint64_t skip)
+{
+	const __m256i same = _mm256_set1_epi64x((int64_t)skip);
+	size_t i = 0;
+	for (; i + FIND_STEP <= len; i += FIND_STEP) {
+		const __m256i *v = (const __m256i *)(const void *)(p + i);
+		__m256i other[2] = { _mm256_setzero_si256(), _mm256_setzero_si256() };
+		for (int k = 0; k < FIND_STEP / 32; k += 2) {
+			other[0] = _mm256_or_si256(other[0], _mm256_xor_si256(_mm256_loadu_si256(v + k), same));
+			other[1] = _mm256_or_si256(other[1], _mm256_xor_si256(_mm256_loadu_si256(v + k + 1), same));
+		}
+		__m256i any = _mm256_or_si256(other[0], other[1]);
+		if (!_mm256_testz_si256(any, any))
+			break;
+	}
+	return i;
+}
+#endif
+
 uint64_t bitmap_find(const void *bytes, size_t len, bool bit)
 {
 	const uint8_t *p = bytes;
 	uint64_t skip = bit ? 0 : UINT64_MAX, v;
 	size_t i = 0;
+	/* Most often it is near. */
+	if (len >= 2 * FIND_STEP && word_at(p) == skip) {
+#ifdef BITMAP_X86
+		i = have_avx2() ? skip_avx2(p, len, skip) : skip_portable(p, len, skip);
+#else
+		i = skip_portable(p, len, skip);
+#endif
+	}
 	for (; i + 8 <= len; i += 8) {
 		memcpy(&v, p + i, 8);
 		if (v != skip)

@@ -119,4 +119,20 @@ START_TEST(test_fields)
 }
 END_TEST
 
-COMMAND_TESTS("bitmap", test_single_bits, test_offsets_are_bounded, test_ranges, test_crossed_ranges, test_combining, test_fields)
+/* A string that grew though no field fitted: changed for the journal, but without an event. */
+START_TEST(test_fields_that_fail)
+{
+	struct resp_client *s = connect_to(&server);
+	expect(c, "CONFIG SET notify-keyspace-events KA", "+OK\r\n");
+	expect_prefix(s, "SUBSCRIBE __keyspace@0__:k", "*3\r\n");
+	expect(c, "BITFIELD k OVERFLOW FAIL INCRBY u2 100 7", "*1\r\n$-1\r\n");
+	expect_int(c, "STRLEN k", 13);
+	expect_int(c, "DEL k", 1);
+	expect_reply(s, "*3\r\n$7\r\nmessage\r\n$16\r\n__keyspace@0__:k\r\n$3\r\ndel\r\n");
+	expect(c, "CONFIG SET notify-keyspace-events \"\"", "+OK\r\n");
+	resp_close(s);
+}
+END_TEST
+
+COMMAND_TESTS("bitmap", test_single_bits, test_offsets_are_bounded, test_ranges, test_crossed_ranges, test_combining, test_fields,
+              test_fields_that_fail)
