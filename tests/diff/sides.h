@@ -29,7 +29,8 @@ int sides_stop(struct sides *s);
 int sides_begin(struct sides *s, int resp);
 void sides_end(struct sides *s);
 
-/* The final state, key by key, and the digest. Differences are reported through fail(). */
+/* The final state, key by key: type, encoding, time to live, digest, content, and what RESTORE makes of DUMP, from each
+ * side to the other; and the digest of all. Differences are reported through fail(). In final.c. */
 typedef void sides_fail(void *ctx, int side, const char *what, const char *ours, const char *theirs);
 void sides_compare_data(struct sides *s, sides_fail *fail, void *ctx);
 /* Replay of the journal into a second store, where the server can: reported as above. */
