@@ -34,6 +34,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+MANDIR ?= $(PREFIX)/share/man
 INCDIR := $(PREFIX)/include/shoal
 LOOPS ?= 1 4
 SEED ?=
@@ -66,7 +67,7 @@ SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
 
 .PHONY: all help run test unit commands clients diff linear readme faults lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
 .SECONDARY:
-all: $(B)/shoal-server ## build the server
+all: $(B)/shoal-server $(B)/man/made ## build the server and libshoalnet's manual pages
 
 help: ## this list
 	@echo "Targets of Shoal (variables are at the top of the Makefile):"
@@ -98,6 +99,21 @@ $(B)/%.so.$(VERSION):
 		-Wl,--version-script=$(filter %.map,$^) -Wl,-z,defs -o $@ $(filter %.o,$^) \
 		$(if $(findstring store,$*),$(filter -ljemalloc -lcrypto -lxxhash -llzf,$(LIBS)),-lssl -lcrypto -luring) -lm -pthread
 shared: $(B)/libshoalnet.so.$(VERSION) $(B)/libshoalstore.so.$(VERSION) ## build the shared libraries
+
+# So do the static libraries that are installed: one object, in which every other name is local.
+EXPORTS = $(shell sed -n 's/^\t\([a-z_]*_\*\);/--keep-global-symbol=\1/p' $(1))
+$(B)/static/libshoalnet.a: $(call obj,$(NET_SRC)) net/libshoalnet.map
+$(B)/static/libshoalstore.a: $(call obj,$(STORE_SRC)) store/libshoalstore.map
+$(B)/static/%.a:
+	$(Q)mkdir -p $(@D); rm -f $@
+	$(Q)$(SAY)"LD $@"; ld -r -o $(@:.a=.o) $(filter %.o,$^)
+	$(Q)objcopy --wildcard $(call EXPORTS,$(filter %.map,$^)) $(@:.a=.o); ar rcs $@ $(@:.a=.o)
+
+# Manual pages from the public headers.
+NET_PUBLIC := $(filter-out $(shell grep -l '"net/impl/' net/*.h),$(wildcard net/*.h))
+$(B)/man/made: conf/reference.awk $(NET_PUBLIC)
+	$(Q)rm -rf $(@D); mkdir -p $(@D)
+	$(Q)$(SAY)"MAN $(@D)"; awk -f $< -v dir=$(@D) -v version=$(VERSION) $(NET_PUBLIC) && touch $@
 
 run: ## install what is missing, build, start on port 6379
 	@tests/lib/packages.sh build
@@ -220,12 +236,12 @@ cover: ## line coverage of the tests, by file
 
 # ------------------------------------------------------------------ installing
 
-install: all shared ## server, libraries, headers, pkg-config files, configuration, systemd unit
+install: all shared $(B)/static/libshoalnet.a $(B)/static/libshoalstore.a ## server, libraries, headers, manual, pkg-config files, configuration, systemd unit
 	$(Q)V=$(VERSION) SO=$(SOVERSION) B=$(B) DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCDIR=$(INCDIR) \
-		SYSCONFDIR=$(SYSCONFDIR) UNITDIR=$(UNITDIR) conf/install.sh install
+		SYSCONFDIR=$(SYSCONFDIR) UNITDIR=$(UNITDIR) MANDIR=$(MANDIR) conf/install.sh install
 uninstall: ## remove what install put in place, except a changed configuration
 	$(Q)V=$(VERSION) SO=$(SOVERSION) B=$(B) DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCDIR=$(INCDIR) \
-		SYSCONFDIR=$(SYSCONFDIR) UNITDIR=$(UNITDIR) conf/install.sh uninstall
+		SYSCONFDIR=$(SYSCONFDIR) UNITDIR=$(UNITDIR) MANDIR=$(MANDIR) conf/install.sh uninstall
 
 clean: ## remove all build directories
 	rm -rf build build-*

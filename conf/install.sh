@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh install|uninstall: called by the Makefile, which sets V SO B DESTDIR PREFIX LIBDIR INCDIR SYSCONFDIR UNITDIR.
+# install.sh install|uninstall: called by the Makefile, which sets V SO B DESTDIR PREFIX LIBDIR INCDIR SYSCONFDIR UNITDIR MANDIR.
 #
 # Headers keep their places in the tree below include/shoal, so that programs say #include "net/net.h" with the flags
 # that pkg-config prints.
@@ -8,15 +8,9 @@ set -eu
 BIN=$PREFIX/bin
 CONF=$SYSCONFDIR/shoal
 
-headers() { # the public ones: none from impl/, and none that shows something of it
-	shut=$(grep -l '#include "[a-z]*/impl/' net/*.h store/*.h store/types/*.h 2>/dev/null || true)
-	for h in net/*.h store/*.h store/types/*.h; do
-		case " $(echo $shut) " in *" $h "*) continue ;; esac
-		for s in $shut; do
-			if grep -q "#include \"$s\"" "$h"; then continue 2; fi
-		done
-		echo "$h"
-	done
+headers() { # the public ones: of net those that show nothing of impl/, of store those that its README names
+	grep -L '#include "net/impl/' net/*.h
+	for h in store entry memory types glob number; do echo "store/$h.h"; done
 }
 
 put() { # MODE SOURCE TARGET
@@ -41,7 +35,7 @@ pc() { # NAME DESCRIPTION PRIVATE-LIBRARIES
 }
 
 library() { # NAME
-	put 644 "$B/$1.a" "$LIBDIR/$1.a"
+	put 644 "$B/static/$1.a" "$LIBDIR/$1.a"
 	put 755 "$B/$1.so.$V" "$LIBDIR/$1.so.$V"
 	ln -sf "$1.so.$V" "$DESTDIR$LIBDIR/$1.so.$SO"
 	ln -sf "$1.so.$SO" "$DESTDIR$LIBDIR/$1.so"
@@ -55,6 +49,7 @@ do_install() {
 	pc libshoalnet "Event loops, listeners and connections" "-lssl -lcrypto -luring"
 	pc libshoalstore "A sharded in-process keyspace with Redis's data types and expiry" \
 		"-ljemalloc -lcrypto -llzf -lxxhash -lm"
+	for m in "$B"/man/*.3; do put 644 "$m" "$MANDIR/man3/${m##*/}"; done
 	# A configuration that somebody edited stays.
 	if [ -f conf/shoal.conf ]; then
 		put 644 conf/shoal.conf "$CONF/shoal.conf.default"
@@ -76,9 +71,10 @@ do_uninstall() {
 			"$DESTDIR$LIBDIR/pkgconfig/$l.pc"
 	done
 	rm -rf "$DESTDIR${INCDIR:?}"
+	for m in "$B"/man/*.3; do rm -f "$DESTDIR$MANDIR/man3/${m##*/}"; done
 	if cmp -s "$DESTDIR$CONF/shoal.conf" "$DESTDIR$CONF/shoal.conf.default"; then rm -f "$DESTDIR$CONF/shoal.conf"; fi
 	rm -f "$DESTDIR$CONF/shoal.conf.default" "$DESTDIR$CONF/users.acl.sample"
-	for d in "$CONF" "$LIBDIR/pkgconfig" "$UNITDIR"; do rmdir "$DESTDIR$d" 2>/dev/null || true; done
+	for d in "$CONF" "$LIBDIR/pkgconfig" "$UNITDIR" "$MANDIR/man3"; do rmdir "$DESTDIR$d" 2>/dev/null || true; done
 }
 
 case ${1:-} in

@@ -179,7 +179,7 @@ int net_dial(struct net_loop *l, const struct net_dial *wanted)
 	if (!d)
 		return -ENOMEM;
 	*d = (struct dial){ .msg.run = run_dial, .loop = l, .d = *wanted };
-	d->due_ms = net_clock_ms() + (wanted->timeout_ms > 0 ? wanted->timeout_ms : DIAL_MS);
+	d->due_ms = loop_clock_ms() + (wanted->timeout_ms > 0 ? wanted->timeout_ms : DIAL_MS);
 	int err = addr_parse(wanted->url, &d->addr);
 	d->d.url = NULL;
 	if (!err && d->addr.udp)

@@ -324,7 +324,7 @@ int64_t wheel_next(const struct wheel *w); /* a lower bound of the next due time
 void *loop_main(void *arg);
 int loop_init(struct net_loop *l, struct net_server *s, int index);
 void loop_clear(struct net_loop *l);
-int64_t net_clock_ms(void);
+int64_t loop_clock_ms(void);
 void loop_forget(struct net_loop *l, const void *tag);
 
 #endif

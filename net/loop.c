@@ -25,7 +25,7 @@ static int64_t clock_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-int64_t net_clock_ms(void)
+int64_t loop_clock_ms(void)
 {
 	return clock_ns() / 1000000;
 }
@@ -405,7 +405,7 @@ int loop_init(struct net_loop *l, struct net_server *s, int index)
 	l->server = s;
 	l->index = index;
 	l->wakefd = l->wakefd_write = -1;
-	l->now_ms = net_clock_ms();
+	l->now_ms = loop_clock_ms();
 	l->awake = AWAKE;
 	l->in.mem = l->out.mem = l->misc.mem = mem;
 	l->touched.mem = l->writes.mem = l->wakes.mem = l->dead.mem = l->more.mem = l->sending.mem = mem;

@@ -154,10 +154,12 @@ struct net_options {
 
 /* ---------------------------------------------------------------- server [owner unless said otherwise] */
 
+/* Set every option to what its comment names. */
 void net_options_init(struct net_options *o);
 
 /* A server that is not running yet. NULL with *err = -errno. Freed by net_server_free() after net_server_wait(). */
 struct net_server *net_server_new(const struct net_events *events, const struct net_options *o, int *err);
+/* Close what is open and free the server. */
 void net_server_free(struct net_server *s);
 
 /*
@@ -185,9 +187,11 @@ void net_server_stop(struct net_server *s, int deadline_ms);
 /* Wait for all loops to end. */
 void net_server_wait(struct net_server *s);
 
-void *net_server_user(const struct net_server *s);                    /* [any] */
-int net_server_loops(const struct net_server *s);                     /* [any] */
-struct net_loop *net_server_loop(struct net_server *s, int i);        /* [any] */
+/* The program's own pointer from the options; the number of loops, and the i-th of them, from 0. [any] */
+void *net_server_user(const struct net_server *s);
+int net_server_loops(const struct net_server *s);
+struct net_loop *net_server_loop(struct net_server *s, int i);
+
 /* Replace the keepalive and idle settings for new connections. [any] */
 void net_server_set_keepalive(struct net_server *s, int seconds);
 void net_server_set_idle_timeout(struct net_server *s, int ms);
@@ -208,16 +212,22 @@ struct net_dial {
 	void (*done)(void *ctx, struct net_conn *c, int err);
 	void *ctx;
 };
+
+/* Begin to connect. d and its url are copied. */
 int net_dial(struct net_loop *l, const struct net_dial *d);
 /* Make a connected stream socket a connection of the loop, with open() and ctx. fd is taken on success. 0 or -errno [any] */
 int net_attach(struct net_loop *l, int take_fd, int tag, void *ctx);
 
 /* ---------------------------------------------------------------- loops */
 
-struct net_server *net_loop_server(const struct net_loop *l); /* [any] */
-int net_loop_index(const struct net_loop *l);                 /* [any] */
-void net_loop_set_ctx(struct net_loop *l, void *ctx);         /* [loop] */
-void *net_loop_ctx(const struct net_loop *l);                 /* [any] */
+/* The server of a loop, and its number there. [any] */
+struct net_server *net_loop_server(const struct net_loop *l);
+int net_loop_index(const struct net_loop *l);
+
+/* A pointer of the program's own: set it in loop_start(). */
+void net_loop_set_ctx(struct net_loop *l, void *ctx); /* [loop] */
+void *net_loop_ctx(const struct net_loop *l);         /* [any] */
+
 /* The loop whose thread this is, or NULL. [any] */
 struct net_loop *net_loop_current(void);
 /* Monotonic milliseconds, refreshed once per turn after the wait. [loop] */
@@ -232,6 +242,7 @@ struct net_msg {
 	void (*run)(struct net_loop *l, struct net_msg *m);
 	size_t bytes; /* counted in net_loop_posted_bytes() while queued */
 };
+/* Queue m; it belongs to the library until run() is called, on l's thread. [any] */
 void net_post(struct net_loop *l, struct net_msg *m);
 /* Bytes of messages queued and not yet run: for back-pressure. [any] */
 size_t net_loop_posted_bytes(const struct net_loop *l);
@@ -249,8 +260,11 @@ struct net_timer {
 	int64_t due_ms;
 	void (*fire)(struct net_loop *l, struct net_timer *t);
 };
+
+/* Say what to call once, set or replace (fires after delay_ms at the earliest, once), clear, ask. A timer that is set must
+ * not move in memory. */
 void net_timer_init(struct net_timer *t, void (*fire)(struct net_loop *, struct net_timer *));
-void net_timer_set(struct net_loop *l, struct net_timer *t, int64_t delay_ms); /* replaces an earlier setting */
+void net_timer_set(struct net_loop *l, struct net_timer *t, int64_t delay_ms);
 void net_timer_clear(struct net_loop *l, struct net_timer *t);
 bool net_timer_pending(const struct net_timer *t);
 
@@ -268,12 +282,18 @@ void net_loop_get_stats(const struct net_loop *l, struct net_loop_stats *out);
 
 /* ---------------------------------------------------------------- connections [loop unless said otherwise] */
 
+/* The name by which other threads know the connection. */
 net_conn_id net_conn_id_of(const struct net_conn *c);
 /* The connection on this loop, or NULL when it is gone. */
 struct net_conn *net_conn_find(struct net_loop *l, net_conn_id id);
+/* The loop that owns the connection, for its whole life. */
 struct net_loop *net_conn_loop(const struct net_conn *c);
+
+/* A pointer of the program's own, NULL at first; free what it leads to in close(). */
 void net_conn_set_ctx(struct net_conn *c, void *ctx);
 void *net_conn_ctx(const struct net_conn *c);
+
+/* The socket, to look at and not to close; and the tag of the listener, of net_dial() or of net_attach(). */
 int net_conn_fd(const struct net_conn *c);
 int net_conn_tag(const struct net_conn *c);
 /* "host:port", "[v6]:port" or "path:0"; written to buf, returns the length. */
@@ -282,14 +302,17 @@ int net_conn_local(const struct net_conn *c, char *buf, size_t size);
 /* Connections of one loop, newest first: NULL starts. */
 struct net_conn *net_conn_next(struct net_loop *l, struct net_conn *after);
 
-/* Reading. net_peek: all unread bytes as one contiguous view, valid until the end of the turn, whatever is discarded.
- * What is not discarded is kept for the next turn. */
+/* Reading. All unread bytes as one contiguous view, valid until the end of the turn, whatever is discarded. What is not
+ * discarded is kept for the next turn. */
 const char *net_peek(struct net_conn *c, size_t *len);
+/* The first n unread bytes are dealt with. */
 void net_discard(struct net_conn *c, size_t n);
 /* Copy at most size unread bytes out and discard them; how many. */
 size_t net_read(struct net_conn *c, void *buf, size_t size);
 /* Tell that at least n more unread bytes are expected, to size the buffer as they arrive. A hint. */
 void net_expect(struct net_conn *c, size_t n);
+/* Leave what comes in to the kernel, so that the peer has to wait; and go on. data() is called at once for what was read
+ * before. */
 void net_pause_read(struct net_conn *c);
 void net_resume_read(struct net_conn *c);
 /* Have data() called in this or the next turn even if nothing arrives. */
@@ -304,6 +327,7 @@ size_t net_in_capacity(const struct net_conn *c);
  */
 int net_out_begin(struct net_conn *c, size_t least, char **cur, char **end);
 void net_out_end(struct net_conn *c, char *cur);
+/* Queue a copy of the bytes. 0, -ENOMEM, or -EPIPE once the connection is closing. */
 int net_write(struct net_conn *c, const void *buf, size_t len);
 int net_writev(struct net_conn *c, const struct iovec *iov, int n);
 /* Queue bytes by reference; release(ctx, buf) is called exactly once when they are sent or dropped, also on error. */
@@ -326,9 +350,11 @@ void net_hold_output(struct net_conn *c, bool hold);
 void net_close(struct net_conn *c);
 /* Close in stage 4 of this turn, dropping queued output. */
 void net_close_now(struct net_conn *c, int reason);
+/* Whether one of the two was called, or the peer's end or an error was met. */
 bool net_is_closing(const struct net_conn *c);
 /* Send FIN after the queued output; reading goes on. */
 int net_shutdown_write(struct net_conn *c);
+/* Close with NET_BY_TIMEOUT when nothing came or went for so long; 0 never. In place of net_options.idle_timeout_ms. */
 void net_set_idle_timeout(struct net_conn *c, int ms);
 /* Close with NET_BY_TIMEOUT when the time is over: the read deadline whatever arrived, the write deadline if output is
  * still pending then. A negative delay clears it. 0 or -ENOMEM. */
@@ -336,7 +362,8 @@ int net_set_read_deadline(struct net_conn *c, int64_t delay_ms);
 int net_set_write_deadline(struct net_conn *c, int64_t delay_ms);
 /* A second descriptor of the connection's socket, close-on-exec; the caller owns it. Or -errno. */
 int net_conn_dup(struct net_conn *c);
-/* Socket options: SO_LINGER (seconds, < 0 off), TCP_NODELAY, buffer sizes (0: unchanged), SO_BINDTODEVICE. */
+/* Socket options: SO_LINGER (seconds, < 0 off), TCP_NODELAY, buffer sizes (0: unchanged), SO_BINDTODEVICE, and keepalive
+ * probes: after how many seconds (0 off), how far apart, how many. 0 or -errno. */
 int net_set_linger(struct net_conn *c, int seconds);
 int net_set_nodelay(struct net_conn *c, bool on);
 int net_set_buffers(struct net_conn *c, int receive, int send);
@@ -346,7 +373,8 @@ int net_set_keepalive(struct net_conn *c, int idle_s, int interval_s, int count)
 /* From other threads: copied, sent if the connection still lives, in order per sender. 0 or -ENOMEM. [any] */
 int net_send(struct net_server *s, net_conn_id id, const void *buf, size_t len,
              void (*done)(void *ctx, int err), void *ctx);
-int net_close_id(struct net_server *s, net_conn_id id); /* [any] */
+/* As net_close(), from other threads. 0 or -ENOMEM. [any] */
+int net_close_id(struct net_server *s, net_conn_id id);
 
 /* ---------------------------------------------------------------- datagrams [loop] */
 

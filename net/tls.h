@@ -27,7 +27,9 @@ struct net_tls *net_tls_client(const char *ca_file, bool verify, int *err);
 struct net_tls *net_tls_from_context(void *take_ssl_ctx);
 /* Connections from the next one on use the context of `take`, which is taken; those that are open keep theirs. [any] */
 void net_tls_replace(struct net_tls *t, struct net_tls *take);
+/* NULL is fine. */
 void net_tls_free(struct net_tls *t);
+/* For net_listener_set_transport() or net_dial(), with the struct net_tls as its context. */
 const struct net_transport *net_tls_transport(void);
 /* The SSL_CTX, for settings that are not offered here. */
 void *net_tls_context(struct net_tls *t);

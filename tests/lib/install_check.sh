@@ -87,6 +87,41 @@ for l in net store; do
 	# Public names alone: everything exported begins with a prefix of the library.
 	ok "exports of $l" sh -c "! nm -D --defined-only '$root$prefix/lib/libshoal$l.so' | awk '\$2 != \"A\" { print \$3 }' |
 		grep -vE '^(net|store|entry|blob|mem|glob|number)_'"
+	ok "names of static $l" sh -c "! nm -g --defined-only '$root$prefix/lib/libshoal$l.a' | awk 'NF == 3 { print \$3 }' |
+		grep -vE '^(net|store|entry|blob|mem|glob|number)_'"
+done
+
+# The manual has each function of libshoalnet, as it is declared and with words below it, and C++ can use it.
+man=$root$prefix/share/man/man3
+functions=$(nm -D --defined-only "$root$prefix/lib/libshoalnet.so" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }')
+described() { # FUNCTION
+	local page
+	page=$root$prefix/share/man/$(sed -n 's/^\.so //p' "$man/$1.3")
+	awk -v f="$1" 'index($0, f "(") && /^\\fB/ { found = 1 }
+		found && /^\\fB/ && /\/\*/ { here = 1 }
+		found && /^\.RS/ { getline; if ($0 != "" && !/^\./) here = 1 }
+		found && /^\.PP/ { exit }
+		END { exit !here }' "$page"
+}
+all_described() {
+	local f bad=0
+	for f in $functions; do described "$f" || { echo "$f is not in the manual"; bad=1; }; done
+	return $bad
+}
+ok "functions are found" test "$(echo "$functions" | wc -l)" -gt 90
+ok "the manual" all_described
+if command -v groff >/dev/null; then
+	ok "pages are formatted" sh -c "cd '$root$prefix/share/man' && ! groff -ww -man -Tutf8 man3/shoalnet_*.3 2>&1 >/dev/null | grep ."
+fi
+{
+	for h in $(cd "$root$prefix/include/shoal" && echo net/*.h); do echo "#include \"$h\""; done
+	echo 'int main(int argc, char **) { void *all[] = {'
+	for f in $functions; do echo "	(void *)&$f,"; done
+	echo '}; for (void *p : all) if (!p || argc > 9) return 1; return 0; }'
+} >"$tmp/all.cc"
+for std in 11 20; do
+	ok "C++$std compiles" g++ -std=c++$std -Wall -Wextra -Werror -o "$tmp/cxx" "$tmp/all.cc" $(pkg-config --cflags --libs libshoalnet)
+	ok "C++$std runs" env LD_LIBRARY_PATH="$root$prefix/lib" "$tmp/cxx"
 done
 ok "server runs" "$root$prefix/bin/shoal-server" --version
 ok uninstall make -s uninstall DESTDIR="$root" PREFIX=$prefix

@@ -6,6 +6,7 @@ list() {
 	cat <<-LIST
 	build gcc the compiler
 	build libc6-dev the C library's headers
+	build binutils the linker, and names of static libraries made local
 	build libjemalloc-dev the memory allocator
 	build libssl-dev random bytes, digests, TLS
 	build liburing-dev io_uring, where the kernel has it
@@ -15,6 +16,7 @@ list() {
 	build lua-cjson-dev JSON in scripts
 	build libsystemd-dev readiness messages to systemd
 	build redis-tools redis-cli and redis-benchmark, to talk to the server
+	test g++ the test of the headers in C++
 	test check the unit test framework
 	test libsubunit-dev check depends on it
 	test libhiredis-dev a client library for the command tests
