@@ -291,6 +291,11 @@ START_TEST(messages_are_echoed)
 	fix_recv(fd, back, 7);
 	ck_assert_mem_eq(back, "three\n\n", 7);
 	ck_assert_int_eq(latch_get(&messages), 4);
+	fix_send(fd, "aaa\n", 4);
+	fix_recv(fd, back, 4);
+	fix_send(fd, "b\ncdefgh\n", 9); /* how far the last one was looked at does not count for the next */
+	fix_recv(fd, back, 9);
+	ck_assert_mem_eq(back, "b\ncdefgh\n", 9);
 	ck_assert_int_eq(net_send_message(server, atomic_load(&last_id), "sent", 4, 0, NULL, NULL), 0);
 	fix_recv(fd, back, 5);
 	ck_assert_mem_eq(back, "sent\n", 5);
@@ -452,7 +457,7 @@ END_TEST
 
 /* ------------------------------------------------------------------ a codec of our own */
 
-static atomic_int states;
+static atomic_int states, emptied;
 
 /* Upper-cases each byte into memory of its own, greets, hangs up at '.', refuses '!'. */
 struct shout {
@@ -495,6 +500,7 @@ static ssize_t shout_decode(void *state, char *p, size_t len, struct net_step *s
 	k->asked++;
 	if (!len) { /* after each message, as it lies outside of the input */
 		k->byte = 0;
+		atomic_fetch_add(&emptied, 1);
 		return 0;
 	}
 	if (*p == '!') {
@@ -553,8 +559,13 @@ START_TEST(a_codec_of_ones_own)
 	int fd = fix_connect(port);
 	fix_recv(fd, back, 6);
 	ck_assert_mem_eq(back, "hello ", 6);
+	fix_send(fd, "xyz", 3);
+	fix_recv(fd, back, 3);
 	fix_send(fd, "abc.def", 7);
-	fix_recv(fd, back, 10);
+	fix_recv(fd, back + 8, 3);
+	ck_assert_int_eq(atomic_load(&emptied), 1); /* after xyz: so that no memory is held in between */
+	memcpy(back, back + 8, 3);
+	fix_recv(fd, back + 3, 7);
 	ck_assert_mem_eq(back, "ABCbye end", 10);
 	fix_ended(fd);
 	close(fd);
@@ -589,6 +600,60 @@ START_TEST(a_codec_without_memory_ends_the_connection)
 	close(fd);
 	fix_stop(server, 1000);
 	ck_assert_int_eq(atomic_load(&states), 0);
+}
+END_TEST
+
+/* "go" is answered with much; what follows stays unread. */
+#define MUCH (16 << 20)
+
+static enum net_action flood(struct net_conn *c)
+{
+	static char much[MUCH];
+	size_t len;
+	const char *p = net_peek(c, &len);
+	if (len < 2 || memcmp(p, "go", 2))
+		return NET_NONE;
+	net_discard(c, 2);
+	net_write(c, much, sizeof much);
+	atomic_store(&last_id, net_conn_id_of(c));
+	return NET_NONE;
+}
+
+static void on_watermark(struct net_conn *c, bool above)
+{
+	(void)c;
+	latch_add(&told, above ? 1 : 100);
+}
+
+static void put_lines_on(struct net_loop *l, void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(net_set_codec(net_conn_find(l, atomic_load(&last_id)), net_line_codec(), NULL), 0);
+}
+
+START_TEST(messages_wait_until_output_has_gone)
+{
+	const struct net_events e = { .data = flood, .message = echo_message, .watermark = on_watermark, .close = on_close };
+	struct net_options o;
+	int port;
+	messages = closed = told = (struct latch)LATCH;
+	fix_options(&o, _i, 1);
+	o.pause_on_high = true;
+	server = fix_start(&e, &o, "tcp4://127.0.0.1:0", &port);
+	char *back = malloc(MUCH);
+	int fd = fix_connect(port);
+	fix_send(fd, "goline\n", 7);
+	latch_wait(&told, 1);
+	fix_run(net_server_loop(server, 0), put_lines_on, NULL);
+	ck_assert_int_eq(latch_get(&messages), 0);
+	fix_recv(fd, back, MUCH);
+	fix_recv(fd, back, 5);
+	ck_assert_mem_eq(back, "line\n", 5);
+	ck_assert_int_eq(latch_get(&told), 101);
+	close(fd);
+	free(back);
+	latch_wait(&closed, 1);
+	fix_stop(server, 1000);
 }
 END_TEST
 
@@ -644,6 +709,7 @@ int main(void)
 	tcase_add_loop_test(w, many_messages_of_many_lengths, 0, FIX_WAYS);
 	tcase_add_loop_test(w, a_paused_connection_gets_no_messages, 0, FIX_WAYS);
 	tcase_add_loop_test(w, a_message_may_change_the_codec, 0, FIX_WAYS);
+	tcase_add_loop_test(w, messages_wait_until_output_has_gone, 0, FIX_WAYS);
 	tcase_add_loop_test(w, a_codec_of_ones_own, 0, FIX_WAYS);
 	tcase_add_loop_test(w, a_codec_without_memory_ends_the_connection, 0, FIX_WAYS);
 	tcase_add_loop_test(w, a_dialled_connection_carries_one_too, 0, FIX_WAYS);
