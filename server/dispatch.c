@@ -459,7 +459,11 @@ static bool checks(struct call *c, bool *hold)
 		return false;
 	}
 	if (!command_arity_ok(c->cmd, c->argc)) {
-		call_wrong_arity(c);
+		if (txn_is_exec(c->cmd) && !(cl->flags & CLIENT_MULTI))
+			reply_error(c->reply, "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' "
+			                      "command");
+		else
+			call_wrong_arity(c);
 		return false;
 	}
 	if ((c->cmd->flags & CMD_PROTECTED) && !protected_ok(c))
@@ -494,8 +498,11 @@ static bool exec_checks(struct call *c, bool *hold)
 		const char *text = reply_bytes(&why, &len);
 		size_t skip = len > 5 && !strncmp(text, "-ERR ", 5) ? 5 : 1;
 		txn_discard(c->client);
-		reply_errorf(c->reply, "EXECABORT Transaction discarded because of: %.*s", len > skip ? (int)(len - skip - 2) : 0,
-		             text + skip);
+		if (len > 10 && !strncmp(text, "-EXECABORT", 10))
+			reply_errorf(c->reply, "%.*s", (int)len - 3, text + 1);
+		else
+			reply_errorf(c->reply, "EXECABORT Transaction discarded because of: %.*s",
+			             len > skip ? (int)(len - skip - 2) : 0, text + skip);
 	}
 	reply_clear(&why);
 	return ok;
@@ -572,8 +579,9 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 	c->effects = NULL;
 	c->held = CALL_HOLDS_NONE;
 	w->reply.resp = cl->resp;
-	bool hold = false, in_multi = cl->flags & CLIENT_MULTI;
-	bool ran = __builtin_expect(in_multi, 0) && c->cmd && txn_is_exec(c->cmd) ? exec_checks(c, &hold) : checks(c, &hold);
+	bool hold = false;
+	bool special = (cl->flags & (CLIENT_MULTI | CLIENT_PUBSUB | CLIENT_AUTHENTICATED)) != CLIENT_AUTHENTICATED;
+	bool ran = __builtin_expect(special, 0) && c->cmd && txn_is_exec(c->cmd) ? exec_checks(c, &hold) : checks(c, &hold);
 	if (__builtin_expect(hold, 0))
 		return DISPATCH_HOLD;
 	if (__builtin_expect(ran, 1)) {

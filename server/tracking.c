@@ -316,6 +316,14 @@ static void prefix_drop(const struct arg *bytes, unsigned loop)
 	pthread_rwlock_unlock(&all.lock);
 }
 
+/* In which they are shown. */
+static int prefix_order(const struct arg *a, const struct arg *b)
+{
+	size_t n = a->len < b->len ? a->len : b->len;
+	int d = n ? memcmp(a->ptr, b->ptr, n) : 0;
+	return d ? d : (a->len > b->len) - (a->len < b->len);
+}
+
 static bool prefix_add(struct tracking *t, const struct arg *bytes, unsigned loop)
 {
 	struct arg *v = realloc(t->prefixes, (t->n + 1) * sizeof *v);
@@ -334,11 +342,23 @@ static bool prefix_add(struct tracking *t, const struct arg *bytes, unsigned loo
 		return false;
 	}
 	memcpy(copy, bytes->ptr, bytes->len);
-	t->prefixes[t->n++] = (struct arg){ copy, bytes->len };
+	size_t at = t->n++;
+	for (; at > 0 && prefix_order(bytes, &t->prefixes[at - 1]) < 0; at--)
+		t->prefixes[at] = t->prefixes[at - 1];
+	t->prefixes[at] = (struct arg){ copy, bytes->len };
 	return true;
 }
 
 /* ------------------------------------------------------------------ clients */
+
+static bool has_every(const struct tracking *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		if (!t->prefixes[i].len)
+			return true;
+	}
+	return false;
+}
 
 bool tracking_on(struct client *c, unsigned flags, struct client *redirect, const struct arg *prefixes, size_t n)
 {
@@ -357,7 +377,7 @@ bool tracking_on(struct client *c, unsigned flags, struct client *redirect, cons
 	t->redirect_loop = redirect ? redirect->loop : 0;
 	c->flags |= CLIENT_TRACKING;
 	touch_switch(all.feed, true);
-	if ((flags & TRACKING_BCAST) && !n && !t->n) {
+	if ((flags & TRACKING_BCAST) && !n && !has_every(t)) {
 		prefixes = &every;
 		n = 1;
 	}

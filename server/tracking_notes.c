@@ -89,14 +89,14 @@ static void add_keys(struct reply *r, const struct note *n)
 	reply_bulk(r, n->key, n->len);
 }
 
-/* With RESP2 the message comes as if published, to those who subscribed to it. */
-static void send_message(struct client *c, const struct note *n)
+/* With RESP2 the message comes as if published, to a subscriber that somebody named for it. */
+static void send_message(struct client *c, const struct note *n, bool redirected)
 {
 	struct reply r;
 	size_t len;
 	if (c->flags & (CLIENT_CLOSE_ASAP | CLIENT_REPLY_OFF))
 		return;
-	if (c->resp == 2 && !(c->flags & CLIENT_PUBSUB))
+	if (c->resp == 2 && !(redirected && c->flags & CLIENT_PUBSUB))
 		return;
 	reply_init_memory(&r, c->resp);
 	if (c->resp == 3) {
@@ -141,7 +141,7 @@ static void run_redirected(struct net_loop *l, struct net_msg *m)
 	struct note *n = (struct note *)m;
 	struct client *c = client_at(l, n->conn);
 	if (c) {
-		send_message(c, n);
+		send_message(c, n, true);
 	} else {
 		struct note back = { .conn = n->owner_conn };
 		post(n->owner_loop, &back, "", run_broken);
@@ -155,7 +155,7 @@ static void tell(struct client *c, const struct note *n)
 	if ((t->flags & TRACKING_NOLOOP) && n->sender == c->id && !n->all)
 		return;
 	if (!t->redirect) {
-		send_message(c, n);
+		send_message(c, n, false);
 		return;
 	}
 	struct note to = *n;

@@ -152,7 +152,7 @@ void client_caching(struct call *c)
 {
 	unsigned flags = tracking_flags(c->client);
 	bool yes = arg_is(&c->argv[2], "yes");
-	if (!(flags & (TRACKING_OPTIN | TRACKING_OPTOUT))) {
+	if (!(c->client->flags & CLIENT_TRACKING)) {
 		reply_error(c->reply, "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
 		                      "OPTOUT mode enabled");
 	} else if (!yes && !arg_is(&c->argv[2], "no")) {

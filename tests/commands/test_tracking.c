@@ -53,6 +53,20 @@ START_TEST(test_readers_are_told_once)
 }
 END_TEST
 
+/* With RESP2 there are messages for nobody but a subscriber that somebody redirects to. */
+START_TEST(test_resp2_without_redirect)
+{
+	struct resp_client *t = connect_to(&server);
+	expect(t, "CLIENT TRACKING ON BCAST", OK);
+	expect(t, "CLIENT CACHING YES", "-ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.\r\n");
+	expect_any(t, "SUBSCRIBE __redis__:invalidate");
+	expect(c, "SET k 1", OK);
+	expect(c, "PING", "+PONG\r\n");
+	expect(t, "PING", "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+	resp_close(t);
+}
+END_TEST
+
 START_TEST(test_own_changes_come_too_unless_noloop)
 {
 	struct resp_client *t = tracker(""), *u = tracker("NOLOOP");
@@ -209,6 +223,6 @@ START_TEST(test_the_table_is_bounded)
 }
 END_TEST
 
-COMMAND_TESTS("tracking", test_readers_are_told_once, test_own_changes_come_too_unless_noloop,
+COMMAND_TESTS("tracking", test_readers_are_told_once, test_resp2_without_redirect, test_own_changes_come_too_unless_noloop,
               test_expiry_flush_and_transactions, test_optin_and_optout, test_broadcasts_by_prefix,
               test_redirect_to_a_subscriber, test_what_cannot_be, test_the_table_is_bounded)

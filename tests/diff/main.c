@@ -3,7 +3,7 @@
  * end must agree.
  *
  *   shoal-diff [--count N] [--seed S] [--loops 1,4] [--resp 2|3] [--groups string,keys] [--conns N] [--max N]
- *              [--allow FILE] [--trace] [--schedules N]
+ *              [--allow FILE] [--trace] [--schedules N] [--messages N]
  *
  * The stream is cut into chunks of 2000 commands, each with a seed of its own and beginning with empty databases; chunk i
  * has the seed S + i, so that a chunk is replayed by its seed alone. RESP2 and RESP3 take turns.
@@ -16,6 +16,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "tests/diff/messages.h"
 #include "tests/diff/schedule.h"
 
 enum { CHUNK = 2000, MAX_BATCH = 512, PRINT = 6000 };
@@ -38,7 +39,8 @@ struct run {
 	/* the chunk */
 	uint64_t seed;
 	int resp;
-	bool broken, trace, schedule;
+	bool broken, trace;
+	const char *schedule; /* which option runs it, or NULL */
 	/* all */
 	uint64_t commands, mismatches, allowed, max;
 	const char *groups;
@@ -78,9 +80,10 @@ static void mismatch(struct run *r, int side, char *command, char *ours, char *t
 	r->mismatches++;
 	r->broken = true;
 	printf("MISMATCH  seed %" PRIu64 ", RESP%d, connection %d, %s against %s\n  command %s\n  ours    %s\n  theirs  %s\n"
-	       "  replay  make diff SEED=%" PRIu64 " COUNT=%d DIFF_ARGS=\"--resp %d%s%s%s\"\n",
+	       "  replay  make diff SEED=%" PRIu64 " COUNT=%d DIFF_ARGS=\"--resp %d%s%s%s%s\"\n",
 	       r->seed, r->resp, r->conn, r->sides.side[side].name, r->sides.side[0].name, command, ours, theirs, r->seed,
-	       r->schedule ? 0 : CHUNK, r->resp, r->schedule ? " --schedules 1" : "", r->groups ? " --groups " : "", r->groups ? r->groups : "");
+	       r->schedule ? 0 : CHUNK, r->resp, r->schedule ? r->schedule : "",
+	       r->schedule ? " 1" : "", r->groups ? " --groups " : "", r->groups ? r->groups : "");
 	fflush(stdout);
 }
 
@@ -311,27 +314,29 @@ static void schedule_differs(void *ctx, int side, const char *what, const char *
 	free(b);
 }
 
-/* Clients that wait for each other; as many connections as there can be. */
-static int run_schedule(struct run *r, uint64_t seed, int resp)
+typedef int schedule_fn(struct sides *s, struct gen *g, sides_fail *fail, void *ctx);
+
+/* Clients that wait for each other, or hear of each other; as many connections as there can be. */
+static int run_schedule(struct run *r, schedule_fn *schedule, const char *option, uint64_t seed, int resp)
 {
 	int conns = r->sides.conns;
 	r->seed = seed;
 	r->resp = resp;
 	r->broken = false;
-	r->schedule = true;
+	r->schedule = option;
 	r->conn = 0;
 	r->sides.conns = MAX_CONNS;
 	int result = sides_begin(&r->sides, resp);
 	if (!result) {
 		gen_init(&r->gen, seed, resp);
-		if (!schedule_run(&r->sides, &r->gen, schedule_differs, r))
+		if (!schedule(&r->sides, &r->gen, schedule_differs, r))
 			sides_compare_data(&r->sides, data_differs, r);
 		if (!r->broken)
 			sides_check_journal(&r->sides, data_differs, r);
 		sides_end(&r->sides);
 	}
 	r->sides.conns = conns;
-	r->schedule = false;
+	r->schedule = NULL;
 	return result;
 }
 
@@ -351,7 +356,7 @@ struct options {
 	uint64_t count, seed;
 	const char *loops, *allow;
 	int resp, conns;
-	long schedules; /* -1: one for 5000 commands */
+	long schedules, messages; /* -1: one for 5000 commands */
 };
 
 static int parse_options(int argc, char **argv, struct options *o, struct run *r)
@@ -359,7 +364,8 @@ static int parse_options(int argc, char **argv, struct options *o, struct run *r
 	static const struct option names[] = {
 		{ "count", 1, NULL, 'n' }, { "seed", 1, NULL, 's' }, { "loops", 1, NULL, 'l' }, { "resp", 1, NULL, 'r' },
 		{ "groups", 1, NULL, 'g' }, { "conns", 1, NULL, 'c' }, { "max", 1, NULL, 'm' }, { "allow", 1, NULL, 'a' },
-		{ "trace", 0, NULL, 't' }, { "schedules", 1, NULL, 'S' }, { NULL, 0, NULL, 0 },
+		{ "trace", 0, NULL, 't' }, { "schedules", 1, NULL, 'S' }, { "messages", 1, NULL, 'M' },
+		{ NULL, 0, NULL, 0 },
 	};
 	for (int ch; (ch = getopt_long(argc, argv, "", names, NULL)) != -1;) {
 		switch (ch) {
@@ -373,6 +379,7 @@ static int parse_options(int argc, char **argv, struct options *o, struct run *r
 		case 'a': o->allow = optarg; break;
 		case 't': r->trace = true; break;
 		case 'S': o->schedules = strtol(optarg, NULL, 10); break;
+		case 'M': o->messages = strtol(optarg, NULL, 10); break;
 		default: return -1;
 		}
 	}
@@ -384,7 +391,7 @@ static int parse_options(int argc, char **argv, struct options *o, struct run *r
 int main(int argc, char **argv)
 {
 	static struct run r = { .max = 20 };
-	struct options o = { 1000000, (uint64_t)time(NULL), "1,4", "tests/diff/allow.txt", 0, 3, -1 };
+	struct options o = { 1000000, (uint64_t)time(NULL), "1,4", "tests/diff/allow.txt", 0, 3, -1, -1 };
 	if (parse_options(argc, argv, &o, &r) || allow_load(o.allow) || sides_start(&r.sides, o.loops, o.conns))
 		return 2;
 	r.gen.emit = emit;
@@ -402,8 +409,12 @@ int main(int argc, char **argv)
 	}
 	if (o.schedules < 0)
 		o.schedules = r.groups ? 0 : (long)(o.count / 5000);
+	if (o.messages < 0)
+		o.messages = r.groups ? 0 : (long)(o.count / 5000);
 	for (long i = 0; i < o.schedules && r.mismatches < r.max && !result; i++)
-		result = run_schedule(&r, o.seed + (uint64_t)i, o.resp ? o.resp : i % 2 ? 3 : 2);
+		result = run_schedule(&r, schedule_run, " --schedules", o.seed + (uint64_t)i, o.resp ? o.resp : i % 2 ? 3 : 2);
+	for (long i = 0; i < o.messages && r.mismatches < r.max && !result; i++)
+		result = run_schedule(&r, messages_run, " --messages", o.seed + (uint64_t)i, o.resp ? o.resp : i % 2 ? 3 : 2);
 	allow_print();
 	int missing = 0;
 	if (!result && !r.groups && r.commands >= 100000 && !r.mismatches)
@@ -415,7 +426,8 @@ int main(int argc, char **argv)
 	printf("diff: %" PRIu64 " commands in %lld s, RESP2 and RESP3, loops %s, %" PRIu64 " intended differences\n", r.commands,
 	       (long long)(time(NULL) - began), o.loops, r.allowed);
 	uint64_t bad = r.mismatches + (uint64_t)missing + (result != 0);
-	printf("diff: %ld schedules of clients that wait for each other\n", o.schedules);
+	printf("diff: %ld schedules of clients that wait for each other, %ld of clients that hear of each other\n", o.schedules,
+	       o.messages);
 	printf("diff: %" PRIu64 " passed, %" PRIu64 " failed\n", bad ? chunks - (r.mismatches < chunks ? r.mismatches : chunks) : chunks,
 	       bad);
 	return bad != 0;
