@@ -21,8 +21,15 @@ struct candidate {
 	char *key;
 };
 
+/* Where to sample later. */
+struct aim {
+	unsigned shard;
+	uint32_t random; /* of which the bucket follows */
+};
+
 struct store_evict_pool {
 	unsigned n;
+	struct aim now, next, later;
 	struct candidate v[STORE_EVICT_POOL]; /* by score, the best last */
 };
 
@@ -108,7 +115,7 @@ static void sample_entry(void *ctx, struct table *t, const struct slot *at, stru
 
 static void sample_table(struct sample *s, struct table *t)
 {
-	uint32_t i = (uint32_t)(store_rng_next() % t->nbuckets);
+	uint32_t i = (uint32_t)(s->pool->now.random % t->nbuckets);
 	unsigned looked = 0;
 	for (uint32_t n = 0; n < t->nbuckets && looked < BUCKETS_MAX && s->seen < s->how->samples; n++) {
 		if (!s->how->volatile_only || due_get(t, i) != TABLE_DUE_NONE) {
@@ -119,32 +126,74 @@ static void sample_table(struct sample *s, struct table *t)
 	}
 }
 
-/* Candidates of one database, from a shard chosen at random and, if it has none, those behind it. */
-static void sample_db(struct sample *s, struct store *st)
+/*
+ * Keys chosen at random are in no cache, and eviction would mostly wait for memory: the bucket to be sampled the time after
+ * next is fetched now, and the entries of the next one.
+ */
+static void fetch(struct store *st, const struct aim *at, bool entries)
 {
-	unsigned from = (unsigned)(store_rng_next() % st->shards), tried = 0;
-	for (unsigned k = 0; k < st->shards && tried < SHARDS_MAX && s->seen < s->how->samples; k++) {
-		struct shard *sh = &st->shard[(from + k) % st->shards];
-		struct table *t = shard_table(sh, s->op->db);
-		if (!t || !TABLE_READ(t->keys) || (s->how->volatile_only && !TABLE_READ(t->volatile_keys)))
+	struct shard *sh = &st->shard[at->shard];
+	if (!shard_trylock(st, sh))
+		return;
+	const struct table *t = shard_table(sh, 0);
+	if (t->nbuckets) {
+		uint32_t i = at->random % t->nbuckets;
+		struct slot slot;
+		for (unsigned n = entries ? table_chain_len(t, i) : 0; n-- > 0;)
+			__builtin_prefetch(table_chain_at(t, i, n, &slot));
+		if (!entries)
+			__builtin_prefetch(table_bucket(t, i));
+	}
+	shard_unlock(st, sh);
+}
+
+static void aim(struct store *st, struct store_evict_pool *p)
+{
+	p->now = p->next;
+	p->next = p->later;
+	p->later = (struct aim){ (unsigned)(store_rng_next() % st->shards), (uint32_t)store_rng_next() };
+	fetch(st, &p->next, true);
+	fetch(st, &p->later, false);
+}
+
+static bool has_candidates(const struct sample *s, struct shard *sh, unsigned db)
+{
+	const struct table *t = shard_table(sh, db);
+	return t && (s->how->volatile_only ? TABLE_READ(t->volatile_keys) : TABLE_READ(t->keys));
+}
+
+/* Candidates of every database in one shard. Returns whether it had any. */
+static bool sample_shard(struct sample *s, struct shard *sh)
+{
+	bool any = false;
+	for (unsigned db = 0; db < s->op->store->dbs; db++) {
+		if (!has_candidates(s, sh, db))
 			continue;
+		s->op->db = db;
+		s->seen = 0;
 		op_lock(s->op, sh);
-		t = shard_table(sh, s->op->db);
+		struct table *t = shard_table(sh, db);
 		if (t && t->dir && t->keys)
 			sample_table(s, t);
 		op_unlock(s->op, sh);
-		tried++;
+		any = true;
 	}
+	return any;
 }
 
+/*
+ * From a shard chosen at random and, if it has too few keys, those behind it. Nothing here looks at all shards while some
+ * have keys: this runs for every key that goes.
+ */
 static bool fill_pool(struct store_op *op, const struct store_evict *how, struct store_evict_pool *pool)
 {
 	struct store *st = op->store;
-	for (unsigned db = 0; db < st->dbs; db++) {
-		struct sample s = { .op = op, .how = how, .pool = pool };
-		op->db = db;
-		if (how->volatile_only ? store_count_volatile(st, db) : store_count(st, db))
-			sample_db(&s, st);
+	struct sample s = { .op = op, .how = how, .pool = pool };
+	unsigned tried = 0, most = 0;
+	aim(st, pool);
+	for (unsigned k = 0; k < st->shards && tried < SHARDS_MAX && most < how->samples; k++) {
+		tried += sample_shard(&s, &st->shard[(pool->now.shard + k) % st->shards]);
+		most += s.seen;
 	}
 	return pool->n > 0;
 }
