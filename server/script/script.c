@@ -527,7 +527,7 @@ void script_run_job(struct call *c, struct script_job *job, bool read_only)
 
 void script_run(struct call *c, struct script *s, bool read_only)
 {
-	struct script_job job = { .name = s->sha, .flags = s->flags, .declares = s->declares, .closed = s->closed, .runs_alone = &s->runs_alone,
-		                  .vm = my_vm(), .push = push_script, .what = s };
+	struct script_job job = { .name = s->sha, .flags = s->flags, .declares = s->declares, .closed = s->closed,
+		                  .runs_alone = &s->runs_alone, .vm = my_vm(), .push = push_script, .what = s };
 	script_run_job(c, &job, read_only);
 }

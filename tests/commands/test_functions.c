@@ -151,4 +151,411 @@ START_TEST(test_calls)
 }
 END_TEST
 
-COMMAND_TESTS("functions", test_first_line, test_registering, test_loading_is_fenced, test_calls)
+#define LIST_F \
+	"*6\r\n$12\r\nlibrary_name\r\n$1\r\na\r\n$6\r\nengine\r\n$3\r\nLUA\r\n$9\r\nfunctions\r\n*2\r\n" \
+	"*6\r\n$4\r\nname\r\n$1\r\nf\r\n$11\r\ndescription\r\n$4\r\nsays\r\n$5\r\nflags\r\n*2\r\n+no-writes\r\n+allow-oom\r\n" \
+	"*6\r\n$4\r\nname\r\n$1\r\ng\r\n$11\r\ndescription\r\n$-1\r\n$5\r\nflags\r\n*0\r\n"
+#define CODE_F \
+	"redis.register_function{function_name='f', callback=function() return 1 end, description='says', " \
+	"flags={'allow-oom', 'no-writes'}} redis.register_function('g', function() return 2 end)"
+
+START_TEST(test_listing)
+{
+	expect(c, "FUNCTION FLUSH", OK);
+	expect(c, "FUNCTION LIST", "*0\r\n");
+	expect_bulk(c, "FUNCTION LOAD \"#!lua name=a\\n" CODE_F "\"", "a");
+	expect(c, "FUNCTION LIST", "*1\r\n" LIST_F);
+	expect(c, "FUNCTION LIST LIBRARYNAME A*", "*1\r\n" LIST_F);
+	expect(c, "FUNCTION LIST LIBRARYNAME b*", "*0\r\n");
+	load(c, "b", "h", "return 3");
+	expect(c, "FUNCTION LIST LIBRARYNAME b WITHCODE",
+	       "*1\r\n*8\r\n$12\r\nlibrary_name\r\n$1\r\nb\r\n$6\r\nengine\r\n$3\r\nLUA\r\n$9\r\nfunctions\r\n*1\r\n*6\r\n"
+	       "$4\r\nname\r\n$1\r\nh\r\n$11\r\ndescription\r\n$-1\r\n$5\r\nflags\r\n*0\r\n$12\r\nlibrary_code\r\n"
+	       "$76\r\n#!lua name=b\nredis.register_function('h', function(KEYS, ARGV) return 3 end)\r\n");
+	expect_any(c, "HELLO 3");
+	expect(c, "FUNCTION LIST LIBRARYNAME b",
+	       "*1\r\n%3\r\n$12\r\nlibrary_name\r\n$1\r\nb\r\n$6\r\nengine\r\n$3\r\nLUA\r\n$9\r\nfunctions\r\n*1\r\n%3\r\n"
+	       "$4\r\nname\r\n$1\r\nh\r\n$11\r\ndescription\r\n_\r\n$5\r\nflags\r\n~0\r\n");
+	expect(c, "FUNCTION STATS", "%2\r\n$14\r\nrunning_script\r\n_\r\n$7\r\nengines\r\n%1\r\n$3\r\nLUA\r\n%2\r\n"
+	                            "$15\r\nlibraries_count\r\n:2\r\n$15\r\nfunctions_count\r\n:3\r\n");
+	expect_any(c, "HELLO 2");
+	expect(c, "FUNCTION LIST WITHCODE WITHCODE", "-ERR Unknown argument WITHCODE\r\n");
+	expect(c, "FUNCTION LIST LIBRARYNAME", "-ERR library name argument was not given\r\n");
+	ck_assert_int_eq(info_int(c, "memory", "number_of_libraries"), 2);
+	ck_assert_int_eq(info_int(c, "memory", "number_of_functions"), 3);
+	ck_assert_int_gt(info_int(c, "memory", "used_memory_functions"), 200);
+	expect_bulk(c, LOAD "redis.register_function('x', function() return 4 end)\"", "lib");
+	ck_assert_int_gt(info_int(c, "memory", "used_memory_vm_functions"), 10000);
+	expect(c, "FUNCTION DELETE lib", OK);
+	expect(c, "FUNCTION DELETE lib", "-ERR Library not found\r\n");
+	expect(c, "FCALL x 0", "-ERR Function not found\r\n");
+}
+END_TEST
+
+START_TEST(test_names_collide)
+{
+	expect(c, "FUNCTION FLUSH ASYNC", OK);
+	load(c, "a", "f", "return 1");
+	expect(c, LOAD "redis.register_function('f', function() end)\"", "-ERR Function f already exists\r\n");
+	expect(c, LOAD "redis.register_function('F', function() end)\"", "-ERR Function F already exists\r\n");
+	expect(c, "FUNCTION LOAD \"#!lua name=a\\nredis.register_function('g', function() end)\"",
+	       "-ERR Library 'a' already exists\r\n");
+	expect_bulk(c, "FUNCTION LOAD REPLACE \"#!lua name=a\\nredis.register_function('g', function() return 5 end)\"", "a");
+	expect(c, "FCALL f 0", "-ERR Function not found\r\n");
+	expect(c, "FCALL g 0", ":5\r\n");
+	/* What replaces a library and is refused leaves it as it was. */
+	load(c, "b", "h", "return 6");
+	expect(c, "FUNCTION LOAD REPLACE \"#!lua name=a\\nredis.register_function('h', function() end)\"",
+	       "-ERR Function h already exists\r\n");
+	expect(c, "FUNCTION LOAD REPLACE \"#!lua name=a\\nredis.register_function('g', 1)\"",
+	       "-ERR " BY "second argument to redis.register_function must be a function\r\n");
+	expect(c, "FCALL g 0", ":5\r\n");
+	expect(c, "FCALL h 0", ":6\r\n");
+	/* Both cases in one library: the first one is found. */
+	expect_bulk(c, LOAD "redis.register_function('Q', function() return 1 end) redis.register_function('q', "
+	            "function() return 2 end)\"", "lib");
+	expect(c, "FCALL q 0", ":1\r\n");
+	expect(c, "FUNCTION DELETE lib", OK);
+	expect(c, "FUNCTION LOAD", "-ERR wrong number of arguments for 'function|load' command\r\n");
+	expect(c, "FUNCTION LOAD again x", "-ERR Unknown option given: again\r\n");
+	expect(c, "FUNCTION FLUSH now", "-ERR FUNCTION FLUSH only supports SYNC|ASYNC option\r\n");
+	expect(c, "FUNCTION FLUSH sync sync",
+	       "-ERR unknown subcommand or wrong number of arguments for 'flush'. Try FUNCTION HELP.\r\n");
+}
+END_TEST
+
+/* The payload, malloc'ed. */
+static char *dump(struct resp_client *from, size_t *len)
+{
+	struct resp_value *v = resp_ask(from, "FUNCTION DUMP");
+	ck_assert(v && v->type == '$' && !v->null);
+	char *bytes = malloc(v->len);
+	memcpy(bytes, v->text, v->len);
+	*len = v->len;
+	resp_value_free(v);
+	return bytes;
+}
+
+static void restore(struct resp_client *to, const void *payload, size_t len, const char *policy, const char *reply, int at)
+{
+	struct resp_bytes r, argv[4] = { { "FUNCTION", 8 }, { "RESTORE", 7 }, { payload, len }, { policy, strlen(policy) } };
+	ck_assert(resp_send_argv(to, *policy ? 4 : 3, argv) && resp_read(to, &r));
+	ck_assert_msg(r.len == strlen(reply) && !memcmp(r.ptr, reply, r.len), "line %d: %.*s", at, (int)r.len, r.ptr);
+}
+#define expect_restore(payload, len, policy, reply) restore(c, payload, len, policy, reply, __LINE__)
+
+START_TEST(test_restoring)
+{
+	size_t len;
+	expect(c, "FUNCTION FLUSH", OK);
+	load(c, "a", "f", "return 1");
+	load(c, "b", "g", "return 2");
+	char *both = dump(c, &len);
+	expect_restore(both, len, "", "-ERR Library a already exists\r\n");
+	expect_restore(both, len, "APPEND", "-ERR Library a already exists\r\n");
+	expect_restore(both, len, "other", "-ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.\r\n");
+	load(c, "a", "f", "return 3");
+	load(c, "z", "z", "return 4");
+	expect_restore(both, len, "REPLACE", OK);
+	expect(c, "FCALL f 0", ":1\r\n");
+	expect(c, "FCALL z 0", ":4\r\n");
+	expect_restore(both, len, "FLUSH", OK);
+	expect(c, "FCALL z 0", "-ERR Function not found\r\n");
+	expect(c, "FUNCTION DELETE b", OK);
+	load(c, "y", "G", "return 5");
+	expect_restore(both, len, "REPLACE", "-ERR Function g already exists\r\n");
+	expect(c, "FCALL g 0", ":5\r\n");
+	expect(c, "FUNCTION FLUSH", OK);
+	expect_restore(both, len, "", OK);
+	expect(c, "FCALL g 0", ":2\r\n");
+	/* Any damage is noticed, and nothing of the payload comes in. */
+	expect(c, "FUNCTION FLUSH", OK);
+	for (size_t i = 0; i < len; i++) {
+		both[i] ^= 4;
+		expect_restore(both, len, "FLUSH", "-ERR DUMP payload version or checksum are wrong\r\n");
+		both[i] ^= 4;
+	}
+	expect_restore(both, 9, "", "-ERR DUMP payload version or checksum are wrong\r\n");
+	expect(c, "FUNCTION LIST", "*0\r\n");
+	free(both);
+}
+END_TEST
+
+/* A payload of these bytes, with version and checksum behind them. */
+static void expect_payload(const char *bytes, size_t n, const char *reply, int at)
+{
+	char payload[256];
+	memcpy(payload, bytes, n);
+	payload[n++] = 10;
+	payload[n++] = 0;
+	uint64_t crc = crc64_update(0, payload, n);
+	for (int i = 0; i < 8; i++)
+		payload[n++] = (char)(crc >> 8 * i);
+	restore(c, payload, n, "FLUSH", reply, at);
+}
+#define PAYLOAD(bytes, reply) expect_payload(bytes, sizeof(bytes) - 1, reply, __LINE__)
+
+START_TEST(test_payloads)
+{
+	expect(c, "FUNCTION FLUSH", OK);
+	load(c, "kept", "f", "return 1");
+	PAYLOAD("\xf6\x01" "a", "-ERR Pre-GA function format not supported\r\n");
+	PAYLOAD("\x00\x01" "a", "-ERR given type is not a function\r\n");
+	PAYLOAD("\xf5\x01" "a", "-ERR Missing library metadata\r\n");
+	PAYLOAD("\xf5\xc0\x05", "-ERR Missing library metadata\r\n");
+	PAYLOAD("\xf5\x05" "a", "-ERR Failed loading library code\r\n");
+	PAYLOAD("\xf5", "-ERR Failed loading library code\r\n");
+	PAYLOAD("\xf5\x0c#!lua name=q", "-ERR Invalid library metadata\r\n");
+	PAYLOAD("\xf5\x0f#!lua name=q\n 1", "-ERR Error compiling function: user_function:2: unexpected symbol near '1'\r\n");
+	PAYLOAD("\xf5\x0d#!lua name=q\n", "-ERR No functions registered\r\n");
+	PAYLOAD("\xf5\x35#!lua name=q\nredis.register_function('x',redis.log)..",
+	        "-ERR Error compiling function: user_function:2: unexpected symbol near '..'\r\n");
+	PAYLOAD("\xf5\x33#!lua name=q\nredis.register_function('x',redis.log)\xf5\x33#!lua name=q\nredis.register_function('x',"
+	        "redis.log)",
+	        "-ERR Library 'q' already exists\r\n");
+	PAYLOAD("\xf5\x33#!lua name=q\nredis.register_function('x',redis.log)\xf5\x33#!lua name=r\nredis.register_function('X',"
+	        "redis.log)",
+	        "-ERR Function X already exists\r\n");
+	expect(c, "FCALL f 0", ":1\r\n"); /* FLUSH comes after everything was found good */
+	PAYLOAD("", OK);
+	expect(c, "FCALL f 0", "-ERR Function not found\r\n");
+}
+END_TEST
+
+START_TEST(test_exchange_with_another_server)
+{
+	struct proc p;
+	size_t ours, theirs;
+	if (proc_start(&p, &(struct proc_spec){ .oracle = true })) {
+		fprintf(stderr, "no server to compare with: not run\n");
+		return;
+	}
+	struct resp_client *oracle = resp_connect(p.port);
+	expect(c, "FUNCTION FLUSH", OK);
+	load(c, "lib", "f", "return 'a body that is long enough to be compressed: a body that is long enough'");
+	load(oracle, "lib", "f", "return 'a body that is long enough to be compressed: a body that is long enough'");
+	char *a = dump(c, &ours), *b = dump(oracle, &theirs);
+	if (b[theirs - 10] == a[ours - 10]) { /* the same version: the same bytes */
+		ck_assert_uint_eq(ours, theirs);
+		ck_assert(!memcmp(a, b, ours));
+	}
+	expect(c, "FUNCTION FLUSH", OK);
+	expect(oracle, "FUNCTION FLUSH", OK);
+	restore(oracle, a, ours, "", OK, __LINE__);
+	restore(c, b, theirs, "", OK, __LINE__);
+	expect_prefix(c, "FCALL f 0", "$71\r\na body");
+	expect_prefix(oracle, "FCALL f 0", "$71\r\na body");
+	free(a);
+	free(b);
+	resp_close(oracle);
+	proc_stop(&p);
+}
+END_TEST
+
+static void *call_it(void *arg)
+{
+	struct resp_client *mine = connect_to(&server);
+	for (int i = 0; i < 500; i++)
+		expect_any(mine, i % 2 ? "FCALL add 1 counter:{x} 1" : "FCALL sneaky 0");
+	resp_close(mine);
+	return arg;
+}
+
+/* Every loop runs functions, while libraries come and go. */
+START_TEST(test_all_loops_call)
+{
+	pthread_t threads[4];
+	expect(c, "FUNCTION FLUSH", OK);
+	load(c, "a", "add", "return redis.call('incrby', KEYS[1], ARGV[1])");
+	load(c, "b", "sneaky", "redis.call('incr', 'one') redis.call('incr', 'two') return redis.call('dbsize')");
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, call_it, NULL);
+	for (int i = 0; i < 100; i++) {
+		load(c, "a", "add", i % 2 ? "return redis.call('incrby', KEYS[1], ARGV[1])"
+		                          : "return redis.call('incrby', KEYS[1], 1)");
+		load(c, "other", "other", "return 1");
+		expect(c, "FCALL other 0", ":1\r\n");
+		expect(c, "FUNCTION DELETE other", OK);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	expect_bulk(c, "GET counter:{x}", "1000");
+	expect_bulk(c, "GET one", "1000");
+	expect_bulk(c, "GET two", "1000");
+}
+END_TEST
+
+START_TEST(test_a_slow_function_is_killed)
+{
+	struct resp_client *slow = connect_to(&server), *killer = connect_to(&server);
+	struct resp_bytes r;
+	const char *nothing = "*4\r\n$14\r\nrunning_script\r\n$-1\r\n";
+	expect(c, "FUNCTION KILL", "-NOTBUSY No scripts in execution right now.\r\n");
+	if (proc_loops() == 1)
+		return;
+	expect(c, "FUNCTION FLUSH", OK);
+	load(c, "lib", "spin", "while true do end");
+	expect(c, "CONFIG SET busy-reply-threshold 50", OK);
+	ck_assert(resp_send(slow, "FCALL spin 1 k arg"));
+	do {
+		ck_assert(resp_send(killer, "FUNCTION STATS") && resp_read(killer, &r));
+	} while (!strncmp(r.ptr, nothing, strlen(nothing)));
+	const char *want = "*4\r\n$14\r\nrunning_script\r\n*6\r\n$4\r\nname\r\n$4\r\nspin\r\n$7\r\ncommand\r\n*5\r\n$5\r\nFCALL\r\n"
+	                    "$4\r\nspin\r\n$1\r\n1\r\n$1\r\nk\r\n$3\r\narg\r\n$11\r\nduration_ms\r\n:";
+	ck_assert_msg(!strncmp(r.ptr, want, strlen(want)), "%.*s", (int)r.len, r.ptr);
+	expect_prefix(killer, "SCRIPT KILL", "-BUSY ");
+	expect(killer, "FUNCTION KILL", OK);
+	expect_reply(slow, "-ERR Script killed by user with FUNCTION KILL. script: spin, on @user_function:2.\r\n");
+	expect(c, "CONFIG SET busy-reply-threshold 5000", OK);
+	resp_close(slow);
+	resp_close(killer);
+}
+END_TEST
+
+START_TEST(test_journal_and_transactions)
+{
+	expect(c, "FUNCTION FLUSH", OK);
+	load(c, "before", "b", "return 1");
+	expect(c, "DEBUG JOURNAL START", OK);
+	load(c, "lib", "f", "redis.call('set', KEYS[1], 1) return redis.call('incr', KEYS[1])");
+	expect(c, "FCALL f 1 k", ":2\r\n");
+	load(c, "lib2", "g", "return 1");
+	expect(c, "FUNCTION DELETE before", OK);
+	expect(c, "MULTI", OK);
+	expect(c, "FCALL f 1 k", "+QUEUED\r\n");
+	expect(c, "FUNCTION DELETE lib", "+QUEUED\r\n");
+	expect(c, "FCALL f 1 k", "+QUEUED\r\n");
+	expect(c, "EXEC", "*3\r\n:2\r\n+OK\r\n-ERR Function not found\r\n");
+	expect(c, "DEBUG JOURNAL CHECK", OK);
+	expect(c, "FUNCTION FLUSH", OK);
+	expect(c, "FLUSHALL", OK);
+	load(c, "lib", "f", "return 1");
+	expect(c, "DEBUG JOURNAL CHECK", OK);
+	expect(c, "DEBUG JOURNAL STOP", OK);
+}
+END_TEST
+
+START_TEST(test_memory_limit)
+{
+	struct proc p;
+	own_server(&p, "save \"\"\n");
+	struct resp_client *o = connect_to(&p);
+	load(o, "a", "plain", "return 1");
+	expect_bulk(o, LOAD "redis.register_function{function_name='oom', callback=function(k) return redis.call('set', k[1], 'v') end, "
+	            "flags={'allow-oom'}} redis.register_function{function_name='ro', callback=function() return "
+	            "redis.call('set', 'a', 'v') end, flags={'no-writes'}}\"", "lib");
+	expect(o, "CONFIG SET maxmemory 1", OK);
+	expect(o, "FCALL plain 0", "-OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'\r\n");
+	expect(o, "FCALL oom 1 k", OK);
+	expect(o, "FCALL ro 0", "-ERR Write commands are not allowed from read-only scripts. script: ro, on @user_function:2.\r\n");
+	expect(o, "FCALL_RO ro 0",
+	       "-ERR Write commands are not allowed from read-only scripts. script: ro, on @user_function:2.\r\n");
+	expect_prefix(o, "FUNCTION LOAD x", "-OOM ");
+	expect(o, "FUNCTION DELETE a", OK);
+	resp_close(o);
+	ck_assert_int_eq(proc_stop(&p), 0);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ files */
+
+static struct resp_client *start_in(struct proc *p, const char *dir, const char *config)
+{
+	char keep[sizeof p->dir] = "";
+	if (dir)
+		snprintf(keep, sizeof keep, "%s", dir);
+	if (proc_start(p, &(struct proc_spec){ .config = config, .dir = dir ? keep : NULL })) {
+		char *log = proc_output(p, false);
+		ck_abort_msg("the server did not start:\n%s", log);
+	}
+	p->keep_dir = true;
+	return connect_to(p);
+}
+
+static void stop(struct proc *p, struct resp_client *o, bool keep)
+{
+	resp_close(o);
+	p->keep_dir = keep;
+	ck_assert_int_eq(proc_stop(p), 0);
+}
+
+START_TEST(test_saving)
+{
+	struct proc p;
+	struct resp_client *o = start_in(&p, NULL, "save \"\"\nenable-debug-command yes\n");
+	load(o, "a", "f", "return 1");
+	load(o, "b", "g", "return 2");
+	expect(o, "SET k v", OK);
+	expect(o, "DEBUG RELOAD", OK);
+	expect(o, "FCALL f 0", ":1\r\n");
+	expect(o, "FUNCTION DELETE b", OK);
+	expect(o, "FLUSHALL", OK); /* keeps them */
+	expect(o, "FCALL f 0", ":1\r\n");
+	expect(o, "SAVE", OK);
+	/* In the file as in memory: an error without MERGE, replaced with it. */
+	expect_prefix(o, "DEBUG RELOAD NOFLUSH NOSAVE", "-ERR ");
+	expect(o, "DEBUG RELOAD NOFLUSH NOSAVE MERGE", OK);
+	expect(o, "FCALL f 0", ":1\r\n");
+	expect(o, "SAVE", OK);
+	stop(&p, o, true);
+	o = start_in(&p, p.dir, "save \"\"\n");
+	expect(o, "FCALL f 0", ":1\r\n");
+	expect(o, "FCALL g 0", "-ERR Function not found\r\n");
+	ck_assert_int_eq(info_int(o, "memory", "number_of_libraries"), 1);
+	stop(&p, o, false);
+}
+END_TEST
+
+/* With a base of either form, and before there is one. */
+static void log_keeps_functions(const char *config)
+{
+	struct proc p;
+	struct resp_client *o = start_in(&p, NULL, config);
+	load(o, "a", "f", "return redis.call('incr', KEYS[1])");
+	load(o, "b", "g", "return 2");
+	load(o, "gone", "h", "return 3");
+	expect(o, "FCALL f 1 k", ":1\r\n");
+	expect(o, "FUNCTION DELETE gone", OK);
+	stop(&p, o, true);
+	o = start_in(&p, p.dir, config);
+	expect(o, "FCALL f 1 k", ":2\r\n");
+	expect(o, "FCALL g 0", ":2\r\n");
+	expect(o, "FCALL h 0", "-ERR Function not found\r\n");
+	expect_prefix(o, "BGREWRITEAOF", "+");
+	load(o, "a", "f", "return redis.call('incrby', KEYS[1], 10)"); /* replaced behind the cut */
+	load(o, "c", "i", "return 4");
+	while (info_int(o, "persistence", "aof_rewrite_in_progress") != 0)
+		;
+	expect(o, "FUNCTION DELETE b", OK);
+	stop(&p, o, true);
+	o = start_in(&p, p.dir, config);
+	expect(o, "FCALL f 1 k", ":12\r\n");
+	expect(o, "FCALL i 0", ":4\r\n");
+	expect(o, "FCALL g 0", "-ERR Function not found\r\n");
+	size_t len;
+	char *both = dump(o, &len);
+	expect(o, "FUNCTION FLUSH", OK);
+	restore(o, both, len, "REPLACE", OK, __LINE__);
+	free(both);
+	stop(&p, o, true);
+	o = start_in(&p, p.dir, config);
+	expect(o, "FCALL i 0", ":4\r\n");
+	stop(&p, o, false);
+}
+
+START_TEST(test_log_rdb_base)
+{
+	log_keeps_functions("appendonly yes\nsave \"\"\n");
+}
+END_TEST
+
+START_TEST(test_log_commands_base)
+{
+	log_keeps_functions("appendonly yes\nsave \"\"\naof-use-rdb-preamble no\n");
+}
+END_TEST
+
+COMMAND_TESTS_WITH("functions", "enable-debug-command yes\n", test_first_line, test_registering, test_loading_is_fenced,
+                   test_calls, test_listing, test_names_collide, test_restoring, test_payloads,
+                   test_exchange_with_another_server, test_all_loops_call, test_a_slow_function_is_killed,
+                   test_journal_and_transactions, test_memory_limit, test_saving, test_log_rdb_base, test_log_commands_base)
