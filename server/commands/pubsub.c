@@ -189,7 +189,8 @@ static void pubsub_help(struct call *c)
 }
 
 #define LISTEN .class = EXEC_SERVICE, .flags = CMD_PUBSUB | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, .group = "pubsub"
-#define PUBLISH .class = EXEC_SERVICE, .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE | CMD_FAST, .group = "pubsub"
+#define PUBLISH                                                                                                        \
+	.class = EXEC_SERVICE, .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_MAY_REPLICATE, .group = "pubsub"
 #define ASK .class = EXEC_SERVICE, .flags = CMD_PUBSUB | CMD_LOADING | CMD_STALE, .group = "pubsub"
 
 static struct command pubsub_subs[] = {

@@ -23,7 +23,10 @@ static void eval(struct call *c, bool read_only)
 
 static void evalsha(struct call *c, bool read_only)
 {
-	struct script *s = script_keys_ok(c, NULL) ? script_find(c->argv[1].ptr, c->argv[1].len) : NULL;
+	struct script *s = NULL;
+	bool is_sha = c->argv[1].len == SCRIPT_SHA;
+	if (!is_sha || script_keys_ok(c, NULL))
+		s = script_find(c->argv[1].ptr, c->argv[1].len);
 	if (s) {
 		script_run(c, s, read_only);
 		return;

@@ -13,6 +13,15 @@
 
 enum { REPL_NONE = 0, REPL_AOF = 1, REPL_REPLICA = 2, REPL_ALL = 3 };
 
+void api_push_error(lua_State *L, const char *text, size_t len)
+{
+	lua_createtable(L, 0, 2);
+	lua_pushlstring(L, text, len);
+	lua_setfield(L, -2, "err");
+	lua_pushboolean(L, 1);
+	lua_setfield(L, -2, "ignore_error_stats_update"); /* scripts see it in Redis, too */
+}
+
 int api_raise(lua_State *L, const char *text)
 {
 	lua_createtable(L, 0, 3);
@@ -28,7 +37,9 @@ int api_error_handler(lua_State *L)
 	if (where && *ar.what == 'C')
 		where = lua_getstack(L, 2, &ar) && lua_getinfo(L, "Sl", &ar);
 	if (!lua_istable(L, 1)) {
-		const char *text = lua_isnil(L, 1) ? "nil" : lua_tostring(L, 1);
+		const char *text = lua_isnil(L, 1)       ? "nil"
+		                   : lua_isboolean(L, 1) ? (lua_toboolean(L, 1) ? "true" : "false")
+		                                         : lua_tostring(L, 1);
 		lua_createtable(L, 0, 3);
 		lua_pushfstring(L, "ERR %s", text ? text : "error object of another type");
 		lua_setfield(L, -2, "err");
@@ -129,8 +140,9 @@ static int redis_setresp(lua_State *L)
 {
 	if (lua_gettop(L) != 1)
 		return api_raise(L, "ERR redis.setresp() requires one argument.");
-	int resp = (int)lua_tointeger(L, 1);
-	if (resp != 2 && resp != 3)
+	lua_Number v = lua_tonumber(L, 1);
+	int resp = v >= 2 && v < 4 ? (int)v : 0;
+	if (!resp)
 		return api_raise(L, "ERR RESP version must be 2 or 3.");
 	if (run_current)
 		run_current->vm->client->resp = (uint8_t)resp;
@@ -172,7 +184,7 @@ static int redis_acl_check_cmd(lua_State *L)
 {
 	unsigned argc = (unsigned)lua_gettop(L), at;
 	if (argc == 0)
-		return api_raise(L, "ERR Please specify at least one argument for this redis.acl_check_cmd() call");
+		return api_raise(L, "ERR Please specify at least one argument for this redis lib call");
 	struct arg *argv = lua_newuserdata(L, argc * sizeof *argv);
 	for (unsigned i = 0; i < argc; i++) {
 		if (!lua_isstring(L, (int)i + 1))

@@ -2,18 +2,18 @@
  * bits: the library `bit` of scripts: operations on 32-bit integers, with the names and results of Lua BitOp
  * (bitop.luajit.org). Debian's package of it reads out of bounds in tohex() (CVE-2024-31449).
  */
-#include <math.h>
+#include <string.h>
 
 #include "server/script/vm.h"
 
-/* Modulo 2^32, rounded to the nearest integer. */
+/* Modulo 2^32, rounded to the nearest integer: the low bits of the mantissa after adding 1.5 * 2^52. What is beyond 2^51
+ * comes out as it does with BitOp. */
 static uint32_t to_bits(lua_State *L, int arg)
 {
-	lua_Number v = luaL_checknumber(L, arg);
-	if (!isfinite(v))
-		return 0;
-	v = fmod(nearbyint(v), 4294967296.0);
-	return (uint32_t)(int64_t)v;
+	double v = luaL_checknumber(L, arg) + 6755399441055744.0;
+	uint64_t bits;
+	memcpy(&bits, &v, sizeof v);
+	return (uint32_t)bits;
 }
 
 static int push(lua_State *L, uint32_t v)

@@ -16,17 +16,15 @@
 #include "store/number.h"
 
 #define ARGS_INLINE 32
-#define NUMBER_TEXT 40
+#define NUMBER_TEXT (NUMBER_DOUBLE_MAX + 1)
 
 /* Raised, or returned as a table. */
 static int fail(lua_State *L, bool raise, const char *text)
 {
-	if (raise)
-		return api_raise(L, text);
 	lua_createtable(L, 0, 1);
 	lua_pushstring(L, text);
 	lua_setfield(L, -2, "err");
-	return 1;
+	return raise ? lua_error(L) : 1;
 }
 
 /* ------------------------------------------------------------------ arguments */
@@ -38,9 +36,10 @@ static bool read_args(lua_State *L, struct arg *argv, unsigned argc, char (*numb
 		int at = (int)i + 1;
 		if (lua_type(L, at) == LUA_TNUMBER) {
 			lua_Number v = lua_tonumber(L, at);
-			int n = v == floor(v) && fabs(v) < 1e17 ? snprintf(numbers[i], NUMBER_TEXT, "%lld", (long long)v)
-			                                        : snprintf(numbers[i], NUMBER_TEXT, "%.17g", v);
-			argv[i] = (struct arg){ numbers[i], (size_t)n };
+			char *text = numbers[i];
+			*text = '-'; /* NaN has a sign here */
+			size_t sign = isnan(v) && signbit(v);
+			argv[i] = (struct arg){ text, sign + number_print_double(text + sign, v) };
 		} else if (lua_type(L, at) == LUA_TSTRING) {
 			argv[i].ptr = lua_tolstring(L, at, &argv[i].len);
 		} else {
@@ -60,7 +59,7 @@ static const char *refusal(const struct run *run, const struct command *cmd, uns
 		return "ERR Wrong number of args calling Redis command from script";
 	if (cmd->flags & CMD_NOSCRIPT)
 		return "ERR This Redis command is not allowed from script";
-	if ((cmd->flags & CMD_WRITE) && run->read_only)
+	if ((cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) && run->read_only)
 		return "ERR Write commands are not allowed from read-only scripts.";
 	if ((cmd->flags & CMD_DENYOOM) && run->oom && !run->wrote && !(run->job->flags & SCRIPT_ALLOW_OOM))
 		return "OOM command not allowed when used memory > 'maxmemory'.";
@@ -172,9 +171,9 @@ int call_command(lua_State *L, bool raise)
 	char numbers_[ARGS_INLINE][NUMBER_TEXT], (*numbers)[NUMBER_TEXT] = numbers_;
 	unsigned argc = (unsigned)lua_gettop(L);
 	if (argc == 0)
-		return fail(L, true, "ERR Please specify at least one argument for this redis lib call");
+		return fail(L, raise, "ERR Please specify at least one argument for this redis lib call");
 	if (!run)
-		return fail(L, true, "ERR redis.call/pcall can only be called inside a script invocation");
+		return fail(L, raise, "ERR redis.call/pcall can only be called inside a script invocation");
 	if (argc > ARGS_INLINE) {
 		argv = lua_newuserdata(L, argc * (sizeof *argv + NUMBER_TEXT));
 		numbers = (char (*)[NUMBER_TEXT])(argv + argc);
@@ -185,8 +184,10 @@ int call_command(lua_State *L, bool raise)
 	const char *why = refusal(run, cmd, argc);
 	if (!why)
 		why = denial(L, run, cmd, argv, argc);
-	if (why)
-		return fail(L, raise, why);
+	if (why) {
+		api_push_error(L, why, strlen(why));
+		return raise ? lua_error(L) : 1;
+	}
 	size_t len;
 	run_command(run, cmd, argv, argc);
 	const char *bytes = reply_bytes(&run->vm->reply, &len);

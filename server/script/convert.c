@@ -85,7 +85,7 @@ const char *convert_to_lua(lua_State *L, const char *p, const char *end)
 		set_text(L, "ok", text, len);
 		return p;
 	case '-':
-		set_text(L, "err", text, len);
+		api_push_error(L, text, len);
 		return p;
 	case '$':
 		if (n < 0) {
@@ -170,50 +170,69 @@ static void array_to_reply(lua_State *L, struct reply *r, int resp, unsigned dep
 	reply_defer_end(r, mark, '*', n);
 }
 
-static void verbatim_to_reply(lua_State *L, struct reply *r)
+/* It could be any text: it is made one line. */
+static void big_number_to_reply(lua_State *L, struct reply *r)
 {
 	size_t len;
-	if (field(L, "format", LUA_TSTRING)) {
-		char format[4] = "txt";
-		memcpy(format, lua_tostring(L, -1), lua_objlen(L, -1) < 3 ? lua_objlen(L, -1) : 3);
-		lua_pop(L, 1);
-		if (field(L, "string", LUA_TSTRING)) {
-			const char *s = lua_tolstring(L, -1, &len);
-			reply_verbatim(r, format, s, len);
-			lua_pop(L, 1);
-			return;
-		}
+	const char *text = lua_tolstring(L, -1, &len);
+	char *line = malloc(len + 3);
+	if (!line) {
+		reply_oom(r);
+		return;
 	}
-	reply_null(r);
+	line[0] = '(';
+	for (size_t i = 0; i < len; i++)
+		line[i + 1] = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
+	memcpy(line + len + 1, "\r\n", 2);
+	if (r->resp == 3)
+		reply_raw(r, line, len + 3);
+	else
+		reply_bulk(r, line + 1, len);
+	free(line);
+}
+
+/* The table {format, string} on the top of the stack; false: it is no such thing, nothing was replied. */
+static bool verbatim_to_reply(lua_State *L, struct reply *r)
+{
+	size_t len;
+	char format[4] = "   ";
+	if (!field(L, "string", LUA_TSTRING))
+		return false;
+	const char *s = lua_tolstring(L, -1, &len);
+	lua_pushliteral(L, "format");
+	lua_rawget(L, -3);
+	bool whole = lua_type(L, -1) == LUA_TSTRING;
+	if (whole) {
+		memcpy(format, lua_tostring(L, -1), lua_objlen(L, -1) < 3 ? lua_objlen(L, -1) : 3);
+		reply_verbatim(r, format, s, len);
+	}
+	lua_pop(L, 2);
+	return whole;
 }
 
 static void table_to_reply(lua_State *L, struct reply *r, int resp, unsigned depth)
 {
 	if (field(L, "err", LUA_TSTRING)) {
-		const char *text = lua_tostring(L, -1);
-		reply_error(r, *text == '-' ? text + 1 : text);
+		reply_error(r, lua_tostring(L, -1));
 	} else if (field(L, "ok", LUA_TSTRING)) {
-		char status[512];
-		size_t len = lua_objlen(L, -1), n = len < sizeof status - 1 ? len : sizeof status - 1;
-		memcpy(status, lua_tostring(L, -1), n);
-		for (size_t i = 0; i < n; i++)
-			status[i] = status[i] == '\r' || status[i] == '\n' || !status[i] ? ' ' : status[i];
-		status[n] = 0;
-		reply_status(r, status);
+		reply_status(r, lua_tostring(L, -1)); /* as far as a zero */
 	} else if (field(L, "double", LUA_TNUMBER)) {
 		reply_double(r, lua_tonumber(L, -1));
 	} else if (field(L, "big_number", LUA_TSTRING)) {
-		reply_bignum(r, lua_tostring(L, -1));
-	} else if (field(L, "verbatim_string", LUA_TTABLE)) {
-		verbatim_to_reply(L, r);
-	} else if (field(L, "map", LUA_TTABLE)) {
-		map_to_reply(L, r, resp, true, depth);
-		return;
-	} else if (field(L, "set", LUA_TTABLE)) {
-		map_to_reply(L, r, resp, false, depth);
-		return;
+		big_number_to_reply(L, r);
 	} else {
-		array_to_reply(L, r, resp, depth);
+		if (field(L, "verbatim_string", LUA_TTABLE)) {
+			bool whole = verbatim_to_reply(L, r);
+			lua_pop(L, 1);
+			if (whole)
+				return;
+		}
+		if (field(L, "map", LUA_TTABLE))
+			map_to_reply(L, r, resp, true, depth);
+		else if (field(L, "set", LUA_TTABLE))
+			map_to_reply(L, r, resp, false, depth);
+		else
+			array_to_reply(L, r, resp, depth);
 		return;
 	}
 	lua_pop(L, 1);

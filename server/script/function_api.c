@@ -227,7 +227,6 @@ static int load_code(lua_State *L)
 	l->compiled = true;
 	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.env");
 	lua_setfenv(L, -2);
-	vm_seed_random(l->vm, 0);
 	set_globals(L, "shoal.loading");
 	int err = lua_pcall(L, 0, 0, 2);
 	set_globals(L, "shoal.globals");

@@ -204,8 +204,8 @@ struct input {
 static uint64_t take(struct input *in, unsigned bytes)
 {
 	uint64_t v = 0;
-	if (in->left < bytes) {
-		in->error = "Missing bytes in input.";
+	if (in->error || in->left < bytes) {
+		in->error = in->error ? in->error : "Missing bytes in input.";
 		return 0;
 	}
 	for (unsigned i = 0; i < bytes; i++)
@@ -219,7 +219,7 @@ static void unpack_value(lua_State *L, struct input *in, int depth);
 static void unpack_bytes(lua_State *L, struct input *in, uint64_t len)
 {
 	if (in->error || in->left < len) {
-		in->error = "Missing bytes in input.";
+		in->error = in->error ? in->error : "Missing bytes in input.";
 		lua_pushnil(L);
 		return;
 	}
@@ -237,10 +237,10 @@ static void unpack_table(lua_State *L, struct input *in, uint64_t n, bool map, i
 		else
 			lua_pushnumber(L, (lua_Number)i);
 		unpack_value(L, in, depth);
-		if (in->error || lua_isnil(L, -2) || (lua_type(L, -2) == LUA_TNUMBER && isnan(lua_tonumber(L, -2))))
+		if (in->error)
 			lua_pop(L, 2);
 		else
-			lua_rawset(L, -3);
+			lua_settable(L, -3); /* which raises an error if the key is nil or NaN */
 	}
 }
 
@@ -261,7 +261,7 @@ static void unpack_number(lua_State *L, struct input *in, uint8_t tag)
 		memcpy(&d, &bits, sizeof d);
 		lua_pushnumber(L, d);
 		break;
-	case 0xcc: case 0xcd: case 0xce: case 0xcf:
+	case 0xcc: case 0xcd: case 0xce:
 		lua_pushnumber(L, (lua_Number)take(in, 1u << (tag - 0xcc)));
 		break;
 	case 0xd0:
@@ -298,8 +298,6 @@ static void unpack_value(lua_State *L, struct input *in, int depth)
 		lua_pushnil(L);
 	else if (tag == 0xc2 || tag == 0xc3)
 		lua_pushboolean(L, tag & 1);
-	else if (tag >= 0xc4 && tag <= 0xc6)
-		unpack_bytes(L, in, take(in, 1u << (tag - 0xc4)));
 	else if (tag >= 0xca && tag <= 0xd3)
 		unpack_number(L, in, tag);
 	else if (tag >= 0xd9 && tag <= 0xdb)
@@ -314,9 +312,10 @@ static void unpack_value(lua_State *L, struct input *in, int depth)
 	}
 }
 
-/* At most limit values (0: all) from offset on; with where to go on (-1: done) in front if `partial`. */
-static int unpack_some(lua_State *L, int64_t limit, int64_t offset, bool partial)
+/* At most limit values (0: all) from offset on; if one of them is given, with where to go on (-1: done) in front. */
+static int unpack_some(lua_State *L, int64_t limit, int64_t offset)
 {
+	bool partial = limit || offset;
 	size_t len;
 	const char *s = luaL_checklstring(L, 1, &len);
 	if (offset < 0 || limit < 0)
@@ -328,7 +327,7 @@ static int unpack_some(lua_State *L, int64_t limit, int64_t offset, bool partial
 	if (partial)
 		lua_pushnil(L); /* filled in below */
 	int first = lua_gettop(L);
-	while (in.left && (!limit || n < limit)) {
+	while (in.left && (!partial || n < limit)) {
 		unpack_value(L, &in, 0);
 		if (in.error)
 			return luaL_error(L, "%s", in.error);
@@ -343,21 +342,22 @@ static int unpack_some(lua_State *L, int64_t limit, int64_t offset, bool partial
 
 static int mp_unpack(lua_State *L)
 {
-	return unpack_some(L, 0, 0, false);
+	return unpack_some(L, 0, 0);
 }
 
 static int mp_unpack_one(lua_State *L)
 {
 	int64_t offset = luaL_optinteger(L, 2, 0);
+	luaL_checkstring(L, 1);
 	lua_settop(L, 1);
-	return unpack_some(L, 1, offset, true);
+	return unpack_some(L, 1, offset);
 }
 
 static int mp_unpack_limit(lua_State *L)
 {
 	int64_t limit = luaL_checkinteger(L, 2), offset = luaL_optinteger(L, 3, 0);
 	lua_settop(L, 1);
-	return unpack_some(L, limit, offset, true);
+	return unpack_some(L, limit, offset);
 }
 
 int luaopen_cmsgpack(lua_State *L)
@@ -371,5 +371,7 @@ int luaopen_cmsgpack(lua_State *L)
 	}
 	lua_pushliteral(L, "cmsgpack");
 	lua_setfield(L, -2, "_NAME");
+	lua_pushliteral(L, "lua-cmsgpack 0.4.0"); /* the version whose behaviour this is */
+	lua_setfield(L, -2, "_VERSION");
 	return 1;
 }

@@ -16,6 +16,7 @@
 #include "server/evict.h"
 #include "server/exec.h"
 #include "server/script/closed.h"
+#include "server/resp.h"
 #include "server/script/vm.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -114,53 +115,62 @@ static char *error_text(const char *format, const char *what, size_t len)
 static char *read_flags(struct script *s, const char *p, const char *end)
 {
 	static const char *const names[] = { "no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys" };
-	while (p < end) {
-		size_t n = (size_t)(end - p), i = 0;
-		const char *comma = memchr(p, ',', n);
-		n = comma ? (size_t)(comma - p) : n;
+	for (bool more = p < end; more;) {
+		const char *comma = memchr(p, ',', (size_t)(end - p));
+		size_t n = (size_t)((comma ? comma : end) - p), i = 0;
 		while (i < 5 && (strlen(names[i]) != n || memcmp(names[i], p, n)))
 			i++;
 		if (i == 5)
 			return error_text("ERR Unexpected flag in script shebang: %.*s", p, n);
 		s->flags |= 1u << i;
-		p += n + (comma != NULL);
+		p += n + 1;
+		more = comma != NULL;
 	}
 	return NULL;
 }
 
-/* "#!lua flags=a,b": NULL, or what is wrong with it. */
-static char *read_shebang(struct script *s)
+static void *scratch_for(void *ctx, size_t n)
 {
-	const char *p = s->text, *end = s->text + s->len;
-	if (s->len < 2 || p[0] != '#' || p[1] != '!')
-		return NULL;
-	const char *eol = memchr(p, '\n', s->len);
-	if (!eol)
-		return error_text("ERR Invalid script shebang%.*s", "", 0);
-	end = eol;
-	s->skip = (size_t)(eol - s->text);
-	s->declares = true;
-	size_t engine = 0;
-	while (p + engine < end && p[engine] != ' ')
-		engine++;
-	if (engine != 5 || memcmp(p, "#!lua", 5))
-		return error_text("ERR Unexpected engine in script shebang: %.*s", p, engine);
-	for (p += engine; p < end;) {
-		while (p < end && *p == ' ')
-			p++;
-		size_t n = 0;
-		while (p + n < end && p[n] != ' ')
-			n++;
-		if (n == 0)
-			break;
-		if (n < 6 || memcmp(p, "flags=", 6))
-			return error_text("ERR Unknown lua shebang option: %.*s", p, n);
-		char *error = read_flags(s, p + 6, p + n);
+	return *(void **)ctx = malloc(n);
+}
+
+static char *read_words(struct script *s, const struct arg *v, size_t n)
+{
+	if (n == 0)
+		return error_text("ERR Invalid engine in script shebang%.*s", "", 0);
+	if (v[0].len != 5 || memcmp(v[0].ptr, "#!lua", 5))
+		return error_text("ERR Unexpected engine in script shebang: %.*s", v[0].ptr, v[0].len);
+	for (size_t i = 1; i < n; i++) {
+		if (v[i].len < 6 || memcmp(v[i].ptr, "flags=", 6))
+			return error_text("ERR Unknown lua shebang option: %.*s", v[i].ptr, v[i].len);
+		char *error = read_flags(s, v[i].ptr + 6, v[i].ptr + v[i].len);
 		if (error)
 			return error;
-		p += n;
 	}
 	return NULL;
+}
+
+/* "#!lua flags=a,b", split as an inline command is: NULL, or what is wrong with it. */
+static char *read_shebang(struct script *s)
+{
+	static const struct resp_limits limits = { .max_bulk = INT64_MAX, .max_args = INT32_MAX, .max_inline = SIZE_MAX,
+		                                   .authenticated = true };
+	struct resp_progress progress = { 0 };
+	struct resp_args args = { 0 };
+	void *scratch = NULL;
+	char bad;
+	if (s->len < 2 || s->text[0] != '#' || s->text[1] != '!')
+		return NULL;
+	const char *eol = memchr(s->text, '\n', s->len);
+	if (!eol)
+		return error_text("ERR Invalid script shebang%.*s", "", 0);
+	s->skip = (size_t)(eol - s->text);
+	s->declares = true;
+	ssize_t used = resp_parse(s->text, s->skip + 1, &limits, &progress, &args, &bad, scratch_for, &scratch);
+	char *error = read_words(s, args.v, used > 0 ? args.n : 0);
+	free(args.v);
+	free(scratch);
+	return error;
 }
 
 static struct vm *my_vm(void)
@@ -402,23 +412,35 @@ static int start(lua_State *L)
 	return 1;
 }
 
-/* What was raised, with where. */
+static void raw_field(lua_State *L, int index, const char *name)
+{
+	lua_pushstring(L, name);
+	lua_rawget(L, index - 1);
+}
+
+/* What was raised, with where. Outside of any protected call: fields are read raw. */
 static void reply_raised(lua_State *L, struct reply *r, const char *name)
 {
+	char *text = NULL;
+	int n;
 	if (!lua_istable(L, -1)) {
-		reply_errorf(r, "ERR %s script: %s", lua_isstring(L, -1) ? lua_tostring(L, -1) : "unknown error", name);
-		lua_pop(L, 1);
-		return;
+		n = asprintf(&text, "ERR %s script: %s", lua_isstring(L, -1) ? lua_tostring(L, -1) : "unknown error", name);
+	} else {
+		raw_field(L, -1, "err");
+		raw_field(L, -2, "source");
+		raw_field(L, -3, "line");
+		const char *err = lua_isstring(L, -3) ? lua_tostring(L, -3) : "ERR unknown error";
+		if (lua_isstring(L, -2) && lua_isnumber(L, -1))
+			n = asprintf(&text, "%s script: %s, on %s:%d.", err, name, lua_tostring(L, -2),
+			             (int)lua_tointeger(L, -1));
+		else
+			n = asprintf(&text, "%s script: %s", err, name);
+		lua_pop(L, 3);
 	}
-	lua_getfield(L, -1, "err");
-	lua_getfield(L, -2, "source");
-	lua_getfield(L, -3, "line");
-	const char *text = lua_isstring(L, -3) ? lua_tostring(L, -3) : "ERR unknown error";
-	if (lua_isstring(L, -2) && lua_isnumber(L, -1))
-		reply_errorf(r, "%s script: %s, on %s:%d.", text, name, lua_tostring(L, -2), (int)lua_tointeger(L, -1));
-	else
-		reply_errorf(r, "%s script: %s", text, name);
-	lua_pop(L, 4);
+	lua_pop(L, 1);
+	reply_error(r, n < 0 ? "ERR out of memory" : text);
+	if (n >= 0)
+		free(text);
 }
 
 /* Locks and safepoint go back to what the caller expects. */
@@ -452,13 +474,16 @@ static void execute(struct run *run, struct script_job *job)
 	lua_pushlightuserdata(L, job);
 	int err = lua_pcall(L, 1, 1, 0);
 	int resp = as->resp;
+	job->vm->unlimited = true;
 	if (err)
 		reply_raised(L, c->reply, job->name);
 	else
 		convert_to_reply(L, c->reply, resp);
+	job->vm->unlimited = false;
 	as->user = NULL; /* it was the caller's */
 	lua_settop(L, 0);
 	lua_sethook(L, NULL, 0, 0);
+	vm_tidy(job->vm);
 	if (++job->vm->runs % GC_EVERY == 0)
 		lua_gc(L, LUA_GCSTEP, GC_EVERY);
 }

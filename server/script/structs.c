@@ -2,15 +2,15 @@
  * structs: the library `struct` of scripts: C structures from and to strings, with the formats of Roberto Ierusalimschy's
  * library of that name:
  *
- *   > < =  byte order     !n  alignment up to n bytes     x  a byte of padding
+ *   > <  byte order       !n  alignment up to n bytes     x  a byte of padding
  *   b B h H l L T i[n] I[n]  integers     f d  floats     s  string that ends with a zero     cn  n bytes (c0: as told)
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "server/script/vm.h"
 
 #define INT_MAX_BYTES 32
-#define ALIGN_MAX 16
 
 struct format {
 	const char *p;
@@ -47,7 +47,7 @@ static size_t option_size(lua_State *L, struct format *f, char option)
 		return read_count(L, f, 1);
 	case 'i': case 'I': {
 		unsigned n = read_count(L, f, 4);
-		if (n < 1 || n > INT_MAX_BYTES)
+		if (n > INT_MAX_BYTES)
 			luaL_error(L, "integral size %d is larger than limit of %d", (int)n, INT_MAX_BYTES);
 		return n;
 	}
@@ -65,25 +65,25 @@ static void control(lua_State *L, struct format *f, char option)
 		f->little = false;
 		break;
 	case '<':
-	case '=':
 		f->little = true;
 		break;
 	case '!': {
 		unsigned n = read_count(L, f, 8);
-		if (n == 0 || n & (n - 1) || n > ALIGN_MAX)
-			luaL_error(L, "alignment is not a power of 2");
+		if (n == 0 || n & (n - 1))
+			luaL_error(L, "alignment %d is not a power of 2", (int)n);
 		f->align = n;
 		break;
 	}
 	default:
-		luaL_error(L, "invalid format option '%c'", option);
+		luaL_argerror(L, 1, lua_pushfstring(L, "invalid format option '%c'", option));
 	}
 }
 
+/* The library's formula, for sizes that are no powers of two as well. */
 static size_t padding(const struct format *f, char option, size_t size, size_t at)
 {
 	size_t align = size > f->align ? f->align : size;
-	if (option == 'c' || option == 'x' || align <= 1 || align & (align - 1))
+	if (align == 0 || option == 'c')
 		return 0;
 	return (align - (at & (align - 1))) & (align - 1);
 }
@@ -93,11 +93,12 @@ static bool is_control(char option)
 	return !strchr("bBhHlLTiIfdxsc", option);
 }
 
-static void put_int(luaL_Buffer *b, const struct format *f, uint64_t v, size_t size, bool negative)
+/* Bytes beyond the eighth are zero, even of negative numbers. */
+static void put_int(luaL_Buffer *b, const struct format *f, uint64_t v, size_t size)
 {
 	char bytes[INT_MAX_BYTES];
 	for (size_t i = 0; i < size; i++)
-		bytes[f->little ? i : size - 1 - i] = (char)(i < 8 ? v >> 8 * i : negative ? 0xff : 0);
+		bytes[f->little ? i : size - 1 - i] = (char)(i < 8 ? v >> 8 * i : 0);
 	luaL_addlstring(b, bytes, size);
 }
 
@@ -112,7 +113,7 @@ static void put_float(luaL_Buffer *b, const struct format *f, double v, size_t s
 	} else {
 		memcpy(&bits, &v, 8);
 	}
-	put_int(b, f, bits, size, false);
+	put_int(b, f, bits, size);
 }
 
 static void put_text(lua_State *L, luaL_Buffer *b, char option, size_t size, int arg)
@@ -121,7 +122,7 @@ static void put_text(lua_State *L, luaL_Buffer *b, char option, size_t size, int
 	const char *s = luaL_checklstring(L, arg, &len);
 	if (option == 'c' && size == 0)
 		size = len;
-	luaL_argcheck(L, option == 's' || len >= size, arg, "string too short");
+	luaL_argcheck(L, option == 's' || len >= size, arg + 1, "string too short"); /* counted so by the original */
 	luaL_addlstring(b, s, option == 's' ? len : size);
 	if (option == 's')
 		luaL_addchar(b, 0);
@@ -140,7 +141,8 @@ static int st_pack(lua_State *L)
 	struct format f = { luaL_checkstring(L, 1), true, 1 };
 	luaL_Buffer b;
 	size_t total = 0;
-	int arg = 2, args = lua_gettop(L);
+	int arg = 2;
+	lua_pushnil(L); /* a missing argument; behind it are the buffer's own */
 	luaL_buffinit(L, &b);
 	while (*f.p) {
 		char option = *f.p++;
@@ -152,7 +154,6 @@ static int st_pack(lua_State *L)
 		for (size_t i = 0; i < pad; i++)
 			luaL_addchar(&b, 0);
 		total += pad;
-		luaL_argcheck(L, option == 'x' || arg <= args, arg, "no value"); /* behind it are the buffer's own */
 		if (option == 'x') {
 			luaL_addchar(&b, 0);
 		} else if (option == 's' || option == 'c') {
@@ -162,8 +163,7 @@ static int st_pack(lua_State *L)
 		} else if (option == 'f' || option == 'd') {
 			put_float(&b, &f, luaL_checknumber(L, arg++), size);
 		} else {
-			lua_Number v = luaL_checknumber(L, arg++);
-			put_int(&b, &f, to_integer(v), size, v < 0);
+			put_int(&b, &f, to_integer(luaL_checknumber(L, arg++)), size);
 		}
 		total += size;
 	}
@@ -204,20 +204,20 @@ static int st_unpack(lua_State *L)
 	struct format f = { luaL_checkstring(L, 1), true, 1 };
 	size_t len;
 	const char *data = luaL_checklstring(L, 2, &len);
-	lua_Number from = luaL_optnumber(L, 3, 1);
-	luaL_argcheck(L, from >= 1, 3, "offset must be 1 or greater");
-	size_t pos = from - 1 < (lua_Number)len ? (size_t)(from - 1) : len;
+	lua_Integer from = luaL_optinteger(L, 3, 1);
+	luaL_argcheck(L, from != 0, 3, "offset must be 1 or greater");
+	size_t pos = (size_t)from - 1; /* a negative one is too far for any option */
 	lua_settop(L, 2);
 	int n = 0;
 	while (*f.p) {
 		char option = *f.p++;
+		size_t size = option_size(L, &f, option);
+		pos += padding(&f, option, size, pos);
+		luaL_argcheck(L, pos <= len && size <= len - pos, 2, "data string too short");
 		if (is_control(option)) {
 			control(L, &f, option);
 			continue;
 		}
-		size_t size = option_size(L, &f, option);
-		pos += padding(&f, option, size, pos);
-		luaL_argcheck(L, pos <= len && size <= len - pos, 2, "data string too short");
 		luaL_checkstack(L, 2, "too many results");
 		if (option == 's') {
 			const char *end = memchr(data + pos, 0, len - pos);
@@ -256,14 +256,15 @@ static int st_size(lua_State *L)
 	while (*f.p) {
 		char option = *f.p++;
 		if (is_control(option)) {
-			control(L, &f, option);
+			if (!isalnum((unsigned char)option)) /* unknown letters have no size */
+				control(L, &f, option);
 			continue;
 		}
 		size_t size = option_size(L, &f, option);
 		if (option == 's')
-			luaL_argerror(L, 1, "variable-size format");
+			luaL_argerror(L, 1, "option 's' has no fixed size");
 		if (option == 'c' && size == 0)
-			luaL_argerror(L, 1, "variable-length format");
+			luaL_argerror(L, 1, "option 'c0' has no fixed size");
 		total += padding(&f, option, size, total) + size;
 		luaL_argcheck(L, total <= INT32_MAX, 1, "format is too large");
 	}

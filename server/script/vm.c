@@ -3,6 +3,7 @@
 
 #include <lua5.1/lua-cjson.h>
 #include <lua5.1/lualib.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +25,7 @@ static void *vm_alloc(void *ctx, void *p, size_t old, size_t size)
 		free(p);
 		return NULL;
 	}
-	if (size > old && vm->memory + (size - old) > MEMORY_MAX)
+	if (size > old && !vm->unlimited && vm->memory + (size - old) > MEMORY_MAX)
 		return NULL;
 	void *fresh = realloc(p, size);
 	if (fresh)
@@ -78,38 +79,65 @@ void vm_protect(lua_State *L)
 	lua_remove(L, -2);
 }
 
+/* A function was asked to write: its error has no place of its own, unlike an assignment's. */
+static int refuse_call(lua_State *L)
+{
+	lua_pushliteral(L, "Attempt to modify a readonly table");
+	return lua_error(L);
+}
+
 static int safe_rawset(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);
 	luaL_checkany(L, 2);
 	luaL_checkany(L, 3);
 	if (is_proxy(L, 1))
-		return refuse_write(L);
+		return refuse_call(L);
 	lua_settop(L, 3);
 	lua_rawset(L, 1);
 	return 1;
 }
 
-/* A function of the base library that must not see a proxy as its first argument: upvalue 1 is the original. */
-static int refuse_proxy(lua_State *L)
+/* The original of a wrapped function, upvalue 1, in the wrapper's place, whose name its errors then tell. */
+static int call_original(lua_State *L)
 {
-	if (is_proxy(L, 1))
-		return refuse_write(L);
-	lua_pushvalue(L, lua_upvalueindex(1));
-	lua_insert(L, 1);
-	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-	return lua_gettop(L);
+	return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
-/* The same for functions that read: they get the real table. */
+/* A function that must not see a proxy as its first argument. */
+static int refuse_proxy(lua_State *L)
+{
+	return is_proxy(L, 1) ? refuse_call(L) : call_original(L);
+}
+
+/* A function that only reads gets the real table. */
 static int use_real(lua_State *L)
 {
 	if (push_real(L, 1))
 		lua_replace(L, 1);
+	return call_original(L);
+}
+
+/* Upvalue 1 is next(). A loop over a proxy must never hold the real table. */
+static int safe_pairs(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_pushvalue(L, lua_upvalueindex(1));
-	lua_insert(L, 1);
-	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-	return lua_gettop(L);
+	lua_pushvalue(L, 1);
+	lua_pushnil(L);
+	return 3;
+}
+
+static int safe_getmetatable(lua_State *L)
+{
+	luaL_checkany(L, 1);
+	if (!luaL_getmetafield(L, 1, "__metatable")) {
+		if (!lua_getmetatable(L, 1))
+			lua_pushnil(L);
+	} else if (is_proxy(L, 1) && lua_isboolean(L, -1)) {
+		lua_pushnil(L);
+	}
+	return 1;
 }
 
 /* ------------------------------------------------------------------ functions that differ from Lua's */
@@ -126,6 +154,25 @@ static int safe_unpack(lua_State *L)
 	for (int64_t k = i; k <= last; k++)
 		lua_rawgeti(L, 1, (int)k);
 	return (int)n;
+}
+
+/* What redis.call() raised is caught as its text, not as a table. */
+static int catch_errors(lua_State *L)
+{
+	int n = lua_gettop(L);
+	if (n == 0) {
+		lua_pushboolean(L, 0);
+		lua_pushliteral(L, "attempt to call a boolean value"); /* what it says in Redis */
+		return 2;
+	}
+	int failed = lua_pcall(L, n - 1, LUA_MULTRET, 0);
+	if (failed && lua_istable(L, -1)) {
+		lua_getfield(L, -1, "err");
+		lua_isstring(L, -1) ? lua_replace(L, -2) : lua_pop(L, 1);
+	}
+	lua_pushboolean(L, !failed);
+	lua_insert(L, 1);
+	return lua_gettop(L);
 }
 
 /* Text only: bytecode could do anything. */
@@ -155,41 +202,50 @@ static int safe_load(lua_State *L)
 	luaL_checktype(L, 1, LUA_TFUNCTION);
 	const char *name = luaL_optstring(L, 2, "=(load)");
 	lua_settop(L, 2);
+	lua_pushcfunction(L, api_error_handler);
 	lua_newtable(L);
 	int n = 0;
 	for (;;) {
 		lua_pushvalue(L, 1);
-		lua_call(L, 0, 1);
+		if (lua_pcall(L, 0, 1, 3)) {
+			lua_pushnil(L);
+			lua_insert(L, -2);
+			return 2;
+		}
 		size_t len = lua_isstring(L, -1) ? lua_objlen(L, -1) : 0;
-		if (!lua_isnil(L, -1) && !lua_isstring(L, -1))
-			return luaL_error(L, "reader function must return a string");
+		if (!lua_isnil(L, -1) && !lua_isstring(L, -1)) {
+			lua_pushnil(L);
+			lua_pushliteral(L, "reader function must return a string");
+			return 2;
+		}
 		if (len == 0)
 			break;
-		lua_rawseti(L, 3, ++n);
+		lua_rawseti(L, 4, ++n);
 	}
 	luaL_buffinit(L, &b);
 	for (int i = 1; i <= n; i++) {
-		lua_rawgeti(L, 3, i);
+		lua_rawgeti(L, 4, i);
 		luaL_addvalue(&b);
 	}
 	luaL_pushresult(&b);
 	lua_pushcfunction(L, safe_loadstring);
 	lua_insert(L, -2);
 	lua_pushstring(L, name);
-	lua_call(L, 2, 2);
-	return 2;
+	int before = lua_gettop(L) - 3;
+	lua_call(L, 2, LUA_MULTRET);
+	return lua_gettop(L) - before;
 }
 
-/* The generator of drand48(), which begins anew with every script. */
-static uint32_t next_random(struct vm *vm)
-{
-	vm->rng = (vm->rng * 0x5DEECE66Du + 0xB) & 0xffffffffffffu;
-	return (uint32_t)(vm->rng >> 17);
-}
+/* The generator of drand48(), one for all loops: what one script drew another does not draw again. 48 bits. */
+static _Atomic uint64_t random_state = 0x1234ABCD330E;
 
-void vm_seed_random(struct vm *vm, uint32_t seed)
+static uint32_t next_random(void)
 {
-	vm->rng = (uint64_t)seed << 16 | 0x330E;
+	uint64_t was = atomic_load_explicit(&random_state, memory_order_relaxed), next;
+	do
+		next = (was * 0x5DEECE66Du + 0xB) & 0xffffffffffffu;
+	while (!atomic_compare_exchange_weak_explicit(&random_state, &was, next, memory_order_relaxed, memory_order_relaxed));
+	return (uint32_t)(next >> 17);
 }
 
 static struct vm *vm_of(lua_State *L)
@@ -202,7 +258,7 @@ static struct vm *vm_of(lua_State *L)
 
 static int math_random(lua_State *L)
 {
-	lua_Number r = (lua_Number)(next_random(vm_of(L)) % INT32_MAX) / (lua_Number)INT32_MAX;
+	lua_Number r = (lua_Number)(next_random() % INT32_MAX) / (lua_Number)INT32_MAX;
 	int n = lua_gettop(L);
 	if (n == 0) {
 		lua_pushnumber(L, r);
@@ -219,7 +275,7 @@ static int math_random(lua_State *L)
 
 static int math_randomseed(lua_State *L)
 {
-	vm_seed_random(vm_of(L), (uint32_t)luaL_checkint(L, 1));
+	atomic_store_explicit(&random_state, (uint64_t)(uint32_t)luaL_checkint(L, 1) << 16 | 0x330E, memory_order_relaxed);
 	return 0;
 }
 
@@ -269,11 +325,61 @@ static void add_library(lua_State *L, const char *name)
 	lua_setfield(L, -2, name);
 }
 
+/* Upvalues: what the original has, and the original. */
+static int change_cjson(lua_State *L)
+{
+	if (run_current)
+		run_current->vm->cjson_changed = true;
+	return lua_tocfunction(L, lua_upvalueindex(2))(L);
+}
+
+/* A new instance, on the stack, whose settings are as it begins. */
+static void open_cjson(lua_State *L)
+{
+	static const char *const settings[] = { "encode_sparse_array", "encode_max_depth", "decode_max_depth",
+		                                "encode_number_precision", "encode_keep_buffer", "encode_invalid_numbers",
+		                                "decode_invalid_numbers" };
+	open_library(L, "cjson", luaopen_cjson);
+	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+		lua_getfield(L, -1, settings[i]);
+		if (lua_getupvalue(L, -1, 1)) {
+			lua_insert(L, -2);
+			lua_pushcclosure(L, change_cjson, 2);
+			lua_setfield(L, -2, settings[i]);
+		} else {
+			lua_pop(L, 1);
+		}
+	}
+}
+
+static int reset_cjson(lua_State *L)
+{
+	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.cjson");
+	open_cjson(L);
+	lua_pushnil(L);
+	while (lua_next(L, -2)) {
+		lua_pushvalue(L, -2);
+		lua_insert(L, -2);
+		lua_rawset(L, 1);
+	}
+	return 0;
+}
+
+void vm_tidy(struct vm *vm)
+{
+	if (!vm->cjson_changed)
+		return;
+	vm->cjson_changed = false;
+	lua_pushcfunction(vm->L, reset_cjson);
+	if (lua_pcall(vm->L, 0, 0, 0))
+		lua_pop(vm->L, 1); /* out of memory: the settings stay */
+}
+
 static void add_base(lua_State *L)
 {
 	static const char *const allowed[] = {
-		"xpcall", "tostring", "getmetatable", "setmetatable", "next", "assert", "tonumber", "rawequal", "rawget",
-		"collectgarbage", "pcall", "pairs", "ipairs", "select", "type", "error", "gcinfo", "_VERSION",
+		"xpcall", "tostring", "setmetatable", "next", "assert", "tonumber", "rawequal", "rawget",
+		"collectgarbage", "ipairs", "select", "type", "error", "gcinfo", "_VERSION",
 	};
 	for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
 		lua_getglobal(L, allowed[i]);
@@ -281,8 +387,12 @@ static void add_base(lua_State *L)
 	}
 	wrap(L, "setmetatable", refuse_proxy);
 	wrap(L, "next", use_real);
-	wrap(L, "pairs", use_real);
-	wrap(L, "ipairs", use_real);
+	wrap(L, "rawget", use_real);
+	lua_getfield(L, -1, "next");
+	lua_pushcclosure(L, safe_pairs, 1);
+	lua_setfield(L, -2, "pairs");
+	set_function(L, "getmetatable", safe_getmetatable);
+	set_function(L, "pcall", catch_errors);
 	set_function(L, "rawset", safe_rawset);
 	set_function(L, "unpack", safe_unpack);
 	set_function(L, "loadstring", safe_loadstring);
@@ -300,6 +410,7 @@ static void add_libraries(lua_State *L)
 	wrap(L, "remove", refuse_proxy);
 	wrap(L, "sort", refuse_proxy);
 	wrap(L, "setn", refuse_proxy);
+	wrap(L, "foreach", use_real);
 	add_library(L, "table");
 	open_library(L, LUA_MATHLIBNAME, luaopen_math);
 	set_function(L, "random", math_random);
@@ -311,11 +422,16 @@ static void add_libraries(lua_State *L)
 	lua_getmetatable(L, -1);
 	lua_pushvalue(L, -3);
 	lua_setfield(L, -2, "__index");
-	lua_pushboolean(L, 0);
+	lua_newtable(L); /* what scripts see of it */
+	lua_pushvalue(L, -4);
+	lua_setfield(L, -2, "__index");
+	vm_protect(L);
 	lua_setfield(L, -2, "__metatable");
 	lua_pop(L, 2);
 	lua_setfield(L, -2, "string");
-	open_library(L, "cjson", luaopen_cjson);
+	open_cjson(L);
+	lua_pushvalue(L, -1);
+	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.cjson");
 	add_library(L, "cjson");
 	open_library(L, "struct", luaopen_struct);
 	add_library(L, "struct");
@@ -350,6 +466,12 @@ static int build(lua_State *L)
 	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.globals");
 	lua_pushvalue(L, -1);
 	vm_protect(L);
+	lua_getmetatable(L, -1);
+	lua_newtable(L);
+	set_function(L, "__index", no_such_global);
+	vm_protect(L);
+	lua_setfield(L, -2, "__metatable");
+	lua_pop(L, 1);
 	lua_pushvalue(L, -1);
 	lua_setfield(L, -3, "_G");
 	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.env");
@@ -410,7 +532,6 @@ bool vm_room_for(struct vm *vm, unsigned id)
 bool vm_load(struct vm *vm, struct script *s)
 {
 	lua_State *L = vm->L;
-	vm_seed_random(vm, 0);
 	if (s->id < vm->nrefs && vm->refs[s->id]) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[s->id]);
 		return true;

@@ -29,10 +29,11 @@ struct vm {
 	enum vm_kind kind;
 	int *refs;            /* compiled sources, by script->id or library->id; 0: not yet */
 	unsigned nrefs;
+	bool unlimited;       /* outside of protected calls: an error would end the process */
 	struct client *client; /* in whose name scripts call */
 	struct reply reply;    /* of the command being called */
-	uint64_t rng;          /* 48 bits */
 	unsigned runs;
+	bool cjson_changed;    /* by a script, for itself */
 };
 
 /* What runs now on this thread; NULL: nothing. */
@@ -51,11 +52,12 @@ extern _Thread_local struct run *run_current;
 
 struct vm *vm_new(enum vm_kind kind);
 void vm_free(struct vm *vm);
+/* After a run: what the script set for itself goes back. */
+void vm_tidy(struct vm *vm);
 /* Put the compiled source on the stack. false: its error message is there instead. */
 bool vm_load(struct vm *vm, struct script *s);
 /* Room for the source with this id in vm->refs. */
 bool vm_room_for(struct vm *vm, unsigned id);
-void vm_seed_random(struct vm *vm, uint32_t seed);
 /* Replace the table on the top of the stack by a proxy that refuses writes. */
 void vm_protect(lua_State *L);
 /* Give the table on the top of the stack a metatable that raises an error where it has no such field. */
@@ -67,6 +69,8 @@ void api_open(lua_State *L, enum vm_kind kind);
 void api_open_loading(lua_State *L);
 /* Error handler of scripts: turns what was raised into a table {err, source, line}. */
 int api_error_handler(lua_State *L);
+/* The table of an error that a command replied. */
+void api_push_error(lua_State *L, const char *text, size_t len);
 /* Raise {err = "ERR text"}. */
 int api_raise(lua_State *L, const char *text);
 

@@ -37,6 +37,9 @@ START_TEST(test_results)
 	expect_eval("return redis.status_reply('S')", "+S\r\n");
 	expect_eval("return {double=0.5}", "$3\r\n0.5\r\n");
 	expect_eval("return redis.sha1hex('')", "$40\r\nda39a3ee5e6b4b0d3255bfef95601890afd80709\r\n");
+	expect_eval("return {err='-x'}", "--x\r\n");
+	expect_eval("return {big_number='1\\r\\n+OK'}", "$6\r\n1  +OK\r\n");
+	expect_eval("return {verbatim_string={format='x', string='y'}}", "$1\r\ny\r\n");
 	expect_eval("return {err='line\\r\\nSET a b'}", "-line  SET a b\r\n");
 	expect_eval("return {ok='line\\r\\n+OK'}", "+line  +OK\r\n");
 	expect(c, "EVAL \"return {KEYS[1], KEYS[2], ARGV[1], #ARGV}\" 2 a b c d",
@@ -45,6 +48,8 @@ START_TEST(test_results)
 	expect_eval("redis.setresp(3) return {map={a=1}}", "%1\r\n$1\r\na\r\n:1\r\n");
 	expect_eval("redis.setresp(3) return redis.call('hgetall', 'none')", "%0\r\n");
 	expect_eval("redis.setresp(3) return true", "#t\r\n");
+	expect_eval("return {big_number='1\\r\\n+OK'}", "(1  +OK\r\n");
+	expect_eval("return {verbatim_string={format='x', string='y'}}", "=5\r\nx  :y\r\n");
 	expect_eval("return false", "_\r\n");
 }
 END_TEST
@@ -54,12 +59,15 @@ START_TEST(test_calls)
 	expect_eval("return redis.call('set', 'k', 1.5)", OK);
 	expect_eval("return redis.call('get', 'k')", "$3\r\n1.5\r\n");
 	expect_eval("return redis.call('incr', 'n') + redis.call('incr', 'n')", ":3\r\n");
+	expect_eval("local t = {} for i, v in ipairs({0.1, 1e17, 4e18, 5e18, 1e20, 1e-7, 2 ^ 53, 1 / 3, 0 / 0}) do redis.call('set', 'x', v) "
+	            "t[i] = redis.call('get', 'x') end return table.concat(t, ' ')",
+	            "$100\r\n0.1 100000000000000000 4000000000000000000 5e+18 1e+20 1e-7 9007199254740992 0.3333333333333333 -nan\r\n");
 	expect_eval("return redis.call('get', 'none')", "$-1\r\n");
 	expect_eval("return redis.call('get', 'none') == false", ":1\r\n");
 	expect_eval("return redis.call('ping').ok", "$4\r\nPONG\r\n");
 	expect_eval("return redis.call('lpush', 'k', 1)", "-WRONGTYPE Operation against a key holding the wrong kind of value script: ");
 	expect_eval("return redis.pcall('lpush', 'k', 1).err", "$65\r\nWRONGTYPE ");
-	expect_eval("return {pcall(redis.call, 'lpush', 'k', 1)}", "*2\r\n$-1\r\n-WRONGTYPE ");
+	expect_eval("return {pcall(redis.call, 'lpush', 'k', 1)}", "*2\r\n$-1\r\n$65\r\nWRONGTYPE ");
 	expect_eval("return redis.call('nosuch')", "-ERR Unknown Redis command called from script script: ");
 	expect_eval("return redis.call('get')", "-ERR Wrong number of args calling Redis command from script script: ");
 	expect_eval("return redis.call()", "-ERR Please specify at least one argument for this redis lib call script: ");
@@ -83,6 +91,11 @@ START_TEST(test_errors_tell_where)
 	expect_eval("error({err='ABC foo'})", "-ABC foo script: 45035c6205d0a4b5f016334453888d94e2a45dbc, on @user_script:1.\r\n");
 	expect_eval("error({x=1})", "-ERR unknown error script: ");
 	expect_eval("error()", "-ERR nil script: ");
+	expect_eval("error(true)", "-ERR true script: ");
+	expect_eval("error({})", "-ERR unknown error script: "); /* ends Redis 7 */
+	expect_eval("error(setmetatable({}, {__index = function() error('again') end}))", "-ERR unknown error script: ");
+	expect_eval("return {pcall(error, {err = 'A b'})}", "*2\r\n$-1\r\n$3\r\nA b\r\n");
+	expect_eval("return redis.pcall()", "-ERR Please specify at least one argument for this redis lib call\r\n");
 	expect_eval("if then", "-ERR Error compiling script (new function): user_script:1: unexpected symbol near 'then'\r\n");
 	expect(c, "EVAL \"return 1\" 1", "-ERR Number of keys can't be greater than number of args\r\n");
 	expect(c, "EVAL \"return 1\" -1", "-ERR Number of keys can't be negative\r\n");
@@ -115,6 +128,11 @@ START_TEST(test_flags)
 	expect_prefix(c, "EVAL_RO \"return redis.call('set', 'a', 1)\" 0",
 	              "-ERR Write commands are not allowed from read-only scripts. script: ");
 	expect_eval("#!lua flags=foo\nreturn 1", "-ERR Unexpected flag in script shebang: foo\r\n");
+	expect_eval("#!lua flags=no-writes,\nreturn 1", "-ERR Unexpected flag in script shebang: \r\n");
+	expect_eval("#!lua \"flags=no-writes\"\nreturn 1", ":1\r\n");
+	expect_eval("#!lua 'x\nreturn 1", "-ERR Invalid engine in script shebang\r\n");
+	expect_prefix(c, "EVAL_RO \"#!lua\nreturn 1\" 0", "-ERR Can not execute a script with write flag using *_ro command.\r\n");
+	expect_prefix(c, "EVAL_RO \"return redis.call('publish', 'c', 1)\" 0", "-ERR Write commands are not allowed from read-only scripts.");
 	expect_eval("#!lux\nreturn 1", "-ERR Unexpected engine in script shebang: #!lux\r\n");
 	expect_eval("#!lua x=1\nreturn 1", "-ERR Unknown lua shebang option: x=1\r\n");
 	expect_eval("#!lua", "-ERR Invalid script shebang\r\n");
@@ -146,13 +164,19 @@ START_TEST(test_sandbox)
 	expect_eval("string.rep = nil", "-" READONLY);
 	expect_eval("redis.call = nil", "-" READONLY);
 	expect_eval("_G.tostring = nil", "-" READONLY);
-	expect_eval("rawset(_G, 'x', 1)", "-" READONLY);
-	expect_eval("rawset(string, 'x', 1)", "-" READONLY);
-	expect_eval("table.insert(_G, 1)", "-" READONLY);
-	expect_eval("setmetatable(_G, {})", "-" READONLY);
-	expect_eval("setmetatable(string, {})", "-" READONLY);
-	expect_eval("getmetatable('').__index = {}", "-ERR user_script:1: ");
-	expect_eval("return tostring(getmetatable(_G))", "$5\r\nfalse\r\n");
+	expect_eval("rawset(_G, 'x', 1)", "-ERR Attempt to modify a readonly table");
+	expect_eval("rawset(string, 'x', 1)", "-ERR Attempt to modify a readonly table");
+	expect_eval("table.insert(_G, 1)", "-ERR Attempt to modify a readonly table");
+	expect_eval("setmetatable(_G, {})", "-ERR Attempt to modify a readonly table");
+	expect_eval("setmetatable(string, {})", "-ERR Attempt to modify a readonly table");
+	expect_eval("getmetatable('').__index = {}", "-" READONLY);
+	expect_eval("getmetatable(_G).__index = {}", "-" READONLY);
+	expect_eval("getmetatable('').__index.rep = {}", "-" READONLY);
+	expect_eval("return {type(getmetatable(_G)), type(getmetatable(redis))}", "*2\r\n$5\r\ntable\r\n$3\r\nnil\r\n");
+	/* Loops over shared tables never hold the tables themselves. */
+	expect_eval("local f, t = pairs(string) t.rep = nil", "-" READONLY);
+	expect_eval("local f, t = ipairs(string) t.rep = nil", "-" READONLY);
+	expect_eval("table.foreach(string, function() string.x = 1 end)", "-" READONLY);
 	expect_eval("local s = string.dump(function() return 1 end) return tostring(loadstring(s))", "$3\r\nnil\r\n");
 	expect_eval("local s, done = string.dump(function() return 1 end) return tostring(load(function() if not done then done = true "
 	            "return s end end))", "$3\r\nnil\r\n");
@@ -173,7 +197,7 @@ START_TEST(test_limits)
 	expect_eval("local s = '[' .. string.rep('=', 3000000) .. '[' return loadstring(s) == nil", ":1\r\n");
 	expect_eval("return struct.pack('i2147483648', 1)", "-ERR user_script:1: integral size overflow");
 	expect_eval("return struct.pack('i33', 1)", "-ERR user_script:1: integral size 33 is larger than limit of 32");
-	expect_eval("return struct.pack('s')", "-ERR user_script:1: bad argument #2 to 'pack' (no value)");
+	expect_eval("return struct.pack('s')", "-ERR user_script:1: bad argument #2 to 'pack' (string expected, got nil)");
 	expect_eval("return struct.unpack('c0', '')", "-ERR user_script:1: format 'c0' needs a previous size");
 	expect_eval("return struct.unpack('Ic0', '\\255\\255\\255\\255x')", "-ERR user_script:1: bad argument #2");
 	expect_eval("return struct.unpack('I4', 'abc', 2^60)", "-ERR user_script:1: bad argument #2");
@@ -201,7 +225,13 @@ START_TEST(test_libraries)
 	expect_eval("return cmsgpack.pack({1, 2, 3})", "$4\r\n\x93\x01\x02\x03\r\n");
 	expect_eval("local n, v = cmsgpack.unpack_one(cmsgpack.pack(7, 8)) return {n, v}", "*2\r\n:1\r\n:7\r\n");
 	expect_eval("return bit.band(0xff, 0x0f) + bit.lshift(1, 4)", ":31\r\n");
-	expect_eval("local a = math.random() math.randomseed(0) return a == math.random()", ":1\r\n");
+	expect_eval("math.randomseed(7) local a = math.random() math.randomseed(7) return a == math.random()", ":1\r\n");
+	expect_eval("math.randomseed(7) return math.random(1, 1000000)", ":266445\r\n");
+	expect_eval("return math.random(1, 1000000)", ":682036\r\n"); /* the sequence goes on, on every loop */
+	/* What a script sets of cjson is for itself. */
+	expect_eval("cjson.encode_number_precision(3) return cjson.encode(1 / 3)", "$5\r\n0.333\r\n");
+	expect_eval("return cjson.encode(1 / 3)", "$16\r\n0.33333333333333\r\n");
+	expect_eval("return cjson.encode_max_depth(0)", "-ERR user_script:1: bad argument #1 to 'encode_max_depth' ");
 }
 END_TEST
 

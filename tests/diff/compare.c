@@ -220,9 +220,46 @@ int allow_load(const char *path)
 	return result;
 }
 
-bool allow_matches(const char *oracle, const char *command, const char *ours, const char *theirs)
+/* The reply with the oracle's words replaced by ours (entries whose command is "="); malloc'ed. */
+static char *in_our_words(const char *oracle, const char *theirs, struct entry **used)
 {
-	const char *const what[] = { oracle, command, ours, theirs };
+	char *text = strdup(theirs);
+	for (size_t i = 0; i < count; i++) {
+		struct entry *e = &entries[i];
+		size_t n = strlen(e->field[3]), m = strlen(e->field[2]);
+		if (strcmp(e->field[1], "=") || fnmatch(e->field[0], oracle, FNM_CASEFOLD))
+			continue;
+		for (char *at = text; (at = strstr(at, e->field[3]));) {
+			size_t before = (size_t)(at - text);
+			char *fresh = malloc(strlen(text) + m + 1);
+			memcpy(fresh, text, before);
+			memcpy(fresh + before, e->field[2], m);
+			memcpy(fresh + before + m, at + n, strlen(at + n) + 1);
+			free(text);
+			text = fresh;
+			at = text + before + m;
+			*used = e;
+		}
+	}
+	return text;
+}
+
+/* Equal, but for the lengths of bulk strings, which other words changed. */
+static bool same_but_lengths(const char *a, const char *b)
+{
+	while (*a && *b && *a == *b) {
+		if (*a++ == '$') {
+			a += strspn(a, "0123456789");
+			b += 1 + strspn(b + 1, "0123456789");
+		} else {
+			b++;
+		}
+	}
+	return *a == *b;
+}
+
+static bool matches_patterns(const char *const what[4])
+{
 	for (size_t i = 0; i < count; i++) {
 		int bad = 0;
 		for (int k = 0; k < 4 && !bad; k++)
@@ -233,6 +270,19 @@ bool allow_matches(const char *oracle, const char *command, const char *ours, co
 		}
 	}
 	return false;
+}
+
+bool allow_matches(const char *oracle, const char *command, const char *ours, const char *theirs)
+{
+	struct entry *used = NULL;
+	char *worded = in_our_words(oracle, theirs, &used);
+	bool same = used && same_but_lengths(ours, worded);
+	if (same)
+		used->used++;
+	same = same || matches_patterns((const char *[4]){ oracle, command, ours, theirs }) ||
+	       (used && matches_patterns((const char *[4]){ oracle, command, ours, worded }));
+	free(worded);
+	return same;
 }
 
 void allow_print(void)
