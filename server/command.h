@@ -109,6 +109,8 @@ struct command {
 	int (*find_keys)(const struct command *cmd, const struct arg *argv, unsigned argc, struct key_refs *out);
 	/* Where arguments decide the class (SORT with BY patterns). */
 	enum exec_class (*classify)(const struct arg *argv, unsigned argc);
+	/* Where arguments decide the flags that checks go by (a script says what it does). */
+	uint32_t (*flags_for)(const struct command *cmd, const struct arg *argv, unsigned argc);
 	/* Where the client's state decides class and locks (EXEC): called before any lock is taken. */
 	enum exec_class (*plan)(struct call *c, struct store_lockset *locks);
 	struct command *subs;           /* of a container; ends with a row without a name */
@@ -128,6 +130,12 @@ struct command {
 	bool single_key;                /* exactly one key, at argv[1], found by keys[0] alone: the fast way */
 	char full_name[40];             /* "config|get" */
 };
+
+/* What this command with these arguments may do. */
+static inline uint32_t command_flags(const struct command *cmd, const struct arg *argv, unsigned argc)
+{
+	return __builtin_expect(cmd->flags_for != NULL, 0) ? cmd->flags_for(cmd, argv, argc) : cmd->flags;
+}
 
 /* Build the table from commands/groups.c. 0 or -ENOMEM. */
 int command_init(void);

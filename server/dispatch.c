@@ -348,7 +348,7 @@ static bool pauses(const struct call *c)
 	int64_t until = client_paused_until_ms(&writes_only);
 	if (until <= c->op.now_ms || (c->client->flags & (CLIENT_REPLICA | CLIENT_INTERNAL)))
 		return false;
-	uint32_t flags = txn_is_exec(c->cmd) ? txn_flags(c->client) : c->cmd->flags;
+	uint32_t flags = txn_is_exec(c->cmd) ? txn_flags(c->client) : command_flags(c->cmd, c->argv, c->argc);
 	return !writes_only || (flags & (CMD_WRITE | CMD_MAY_REPLICATE));
 }
 
@@ -368,7 +368,7 @@ static bool may_run_subscribed(const struct call *c)
 static __attribute__((noinline, cold)) bool memory_ok(struct call *c)
 {
 	struct client *cl = c->client;
-	uint32_t flags = txn_is_exec(c->cmd) ? txn_flags(cl) : c->cmd->flags;
+	uint32_t flags = txn_is_exec(c->cmd) ? txn_flags(cl) : command_flags(c->cmd, c->argv, c->argc);
 	if (cl->flags & CLIENT_PRIMARY || evict_make_room(worker_current, false))
 		return true;
 	/* A queue must not grow without bounds either. */
@@ -405,7 +405,7 @@ static bool waits_for_snapshot(struct call *c)
 static bool gated(struct call *c, unsigned shut, bool *hold)
 {
 	const struct command *cmd = c->cmd;
-	uint32_t flags = cmd->flags | (txn_is_exec(cmd) ? txn_flags(c->client) & CMD_WRITE : 0);
+	uint32_t flags = command_flags(cmd, c->argv, c->argc) | (txn_is_exec(cmd) ? txn_flags(c->client) & CMD_WRITE : 0);
 	if (shut & GATE_CLOSED) {
 		*hold = true;
 		return true;

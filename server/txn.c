@@ -169,7 +169,7 @@ void txn_queue(struct call *c)
 	}
 	t->queue[t->n++] = q;
 	t->bytes += size;
-	t->flags |= c->cmd->flags;
+	t->flags |= command_flags(c->cmd, c->argv, c->argc);
 	reply_lit(c->reply, "+QUEUED\r\n");
 }
 

@@ -270,11 +270,13 @@ static struct command function_subs[] = {
 };
 
 struct command function_commands[] = {
-	{ FUNCTION_ROW("fcall", run_fcall, EXEC_KEYED, -3, FCALL_FLAGS | CMD_MAY_REPLICATE), .plan = functions_plan,
+	{ FUNCTION_ROW("fcall", run_fcall, EXEC_KEYED, -3, FCALL_FLAGS | CMD_MAY_REPLICATE),
+	  .plan = functions_plan, .flags_for = functions_flags_for,
 	  .keys = FCALL_KEYS(KEY_RW | KEY_ACCESS | KEY_UPDATE,
 	                     .notes = "What a function does with them cannot be told: reading and writing is assumed."),
 	  .summary = "Calls a function.", .complexity = "Depends on the function", .args = FCALL_ARGS },
-	{ FUNCTION_ROW("fcall_ro", run_fcall_ro, EXEC_KEYED, -3, FCALL_FLAGS | CMD_READONLY), .plan = functions_plan,
+	{ FUNCTION_ROW("fcall_ro", run_fcall_ro, EXEC_KEYED, -3, FCALL_FLAGS | CMD_READONLY),
+	  .plan = functions_plan, .flags_for = functions_flags_for,
 	  .keys = FCALL_KEYS(KEY_RO | KEY_ACCESS,
 	                     .notes = "What a function does with its keys cannot be told: reading is assumed."),
 	  .summary = "Calls a function that only reads.", .complexity = "Depends on the function", .args = FCALL_ARGS },

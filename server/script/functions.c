@@ -133,61 +133,29 @@ static uint64_t size_of(const struct library *l)
 }
 
 struct metadata {
-	const char *engine, *name;
-	size_t engine_len, name_len, skip;
-	char *words; /* what engine and name are parts of */
+	struct arg engine, name;
+	size_t skip;
+	struct resp_args words;
+	void *scratch;
 };
 
-/* The next word of the first line, quoted or not, unescaped in place. 1, 0 at the end, -1 malformed. */
-static int next_word(char **p, char *end, const char **word, size_t *len)
+static int shown(const struct arg *a)
 {
-	char *s = *p, *to;
-	while (s < end && strchr(" \t\r\v\f", *s) && *s)
-		s++;
-	if (s == end)
-		return 0;
-	*word = to = s;
-	char quote = 0;
-	while (s < end && (quote || !strchr(" \t\r\v\f", *s))) {
-		if (!quote && (*s == '"' || *s == '\'')) {
-			quote = *s++;
-		} else if (quote && *s == quote) {
-			quote = 0;
-			if (++s < end && !strchr(" \t\r\v\f", *s))
-				return -1; /* something stands right behind the quotes */
-		} else {
-			if (quote && *s == '\\' && s + 1 < end && (quote == '"' || s[1] == '\''))
-				s++;
-			*to++ = *s++;
-		}
-	}
-	*len = (size_t)(to - *word);
-	*p = s;
-	return quote ? -1 : 1;
+	return a->len < 512 ? (int)a->len : 512;
 }
 
-static char *read_words(struct metadata *m, char *p, char *end)
+static char *read_words(struct metadata *m)
 {
-	const char *word;
-	size_t len;
-	int got = next_word(&p, end, &m->engine, &m->engine_len);
-	if (got < 0)
-		return strdup("Invalid library metadata");
-	if (got && m->engine_len >= 2) {
-		m->engine += 2;
-		m->engine_len -= 2;
-	}
-	while ((got = next_word(&p, end, &word, &len)) > 0) {
-		if (len < 5 || strncasecmp(word, "name=", 5))
-			return textf("Invalid metadata value given: %.*s", (int)(len < 512 ? len : 512), word);
-		if (m->name)
+	const struct arg *v = m->words.v;
+	m->engine = v[0].len >= 2 ? (struct arg){ v[0].ptr + 2, v[0].len - 2 } : v[0];
+	for (size_t i = 1; i < m->words.n; i++) {
+		if (v[i].len < 5 || strncasecmp(v[i].ptr, "name=", 5))
+			return textf("Invalid metadata value given: %.*s", shown(&v[i]), v[i].ptr);
+		if (m->name.ptr)
 			return strdup("Invalid metadata value, name argument was given multiple times");
-		m->name = word + 5;
-		m->name_len = len - 5;
+		m->name = (struct arg){ v[i].ptr + 5, v[i].len - 5 };
 	}
-	if (got < 0)
-		return strdup("Invalid library metadata");
-	return m->name ? NULL : strdup("Library name was not given");
+	return m->name.ptr ? NULL : strdup("Library name was not given");
 }
 
 /* "#!lua name=x": NULL, or what is wrong. */
@@ -199,17 +167,15 @@ static char *read_metadata(struct metadata *m, const char *code, size_t len)
 	if (!eol)
 		return strdup("Invalid library metadata");
 	m->skip = (size_t)(eol - code);
-	m->words = malloc(m->skip);
-	if (!m->words)
-		return NULL;
-	memcpy(m->words, code, m->skip);
-	char *error = read_words(m, m->words, m->words + m->skip);
+	if (!script_split(code, m->skip + 1, &m->words, &m->scratch) || !m->words.n)
+		return strdup("Invalid library metadata");
+	char *error = read_words(m);
 	if (error)
 		return error;
-	if (!function_api_name_ok(m->name, m->name_len))
+	if (!function_api_name_ok(m->name.ptr, m->name.len))
 		return strdup(FUNCTION_API_BAD_NAME);
-	if (m->engine_len != 3 || strncasecmp(m->engine, "lua", 3))
-		return textf("Engine '%.*s' not found", (int)(m->engine_len < 512 ? m->engine_len : 512), m->engine);
+	if (!arg_is(&m->engine, "lua"))
+		return textf("Engine '%.*s' not found", shown(&m->engine), m->engine.ptr);
 	return NULL;
 }
 
@@ -218,7 +184,7 @@ static struct library *new_library(const struct metadata *m, const char *code, s
 	struct library *l = calloc(1, sizeof *l);
 	if (!l)
 		return NULL;
-	l->name = strndup(m->name, m->name_len);
+	l->name = strndup(m->name.ptr, m->name.len);
 	l->source = rdb_library_new(code, len);
 	if (!l->name || !l->source || !take_id(l)) {
 		free(l->name);
@@ -238,15 +204,12 @@ static struct library *compile(const struct registry *known, const char *code, s
 	struct vm *vm = my_vm();
 	struct library *l = NULL;
 	*error = read_metadata(&m, code, len);
-	if (*error || !m.words || !vm) {
-		free(m.words);
-		return NULL;
-	}
-	if (known && find_library(known, m.name, m.name_len))
-		*error = textf("Library '%.*s' already exists", (int)m.name_len, m.name);
-	else
+	if (!*error && known && find_library(known, m.name.ptr, m.name.len))
+		*error = textf("Library '%.*s' already exists", (int)m.name.len, m.name.ptr);
+	else if (!*error && m.name.ptr && vm)
 		l = new_library(&m, code, len);
-	free(m.words);
+	free(m.words.v);
+	free(m.scratch);
 	if (!l)
 		return NULL;
 	bool ok = function_api_load(vm, l, limit_time, error);
@@ -504,6 +467,12 @@ static int push_function(lua_State *L, const struct script_job *job)
 		}
 	}
 	return 2;
+}
+
+uint32_t functions_flags_for(const struct command *cmd, const struct arg *argv, unsigned argc)
+{
+	const struct function *f = argc > 1 ? find_function(&functions.live, argv[1].ptr, argv[1].len) : NULL;
+	return f ? script_command_flags(cmd->flags, f->flags) : cmd->flags;
 }
 
 enum exec_class functions_plan(struct call *c, struct store_lockset *locks)

@@ -55,7 +55,8 @@ const char *functions_code(const struct library *l, size_t *len);
 unsigned functions_libraries(void);
 unsigned functions_count(void);
 
-/* FCALL: class and locks; the run. */
+/* FCALL: what checks go by; class and locks; the run. */
+uint32_t functions_flags_for(const struct command *cmd, const struct arg *argv, unsigned argc);
 enum exec_class functions_plan(struct call *c, struct store_lockset *locks);
 void functions_call(struct call *c, bool read_only);
 

@@ -134,6 +134,17 @@ static void *scratch_for(void *ctx, size_t n)
 	return *(void **)ctx = malloc(n);
 }
 
+bool script_split(const char *text, size_t len, struct resp_args *words, void **scratch)
+{
+	static const struct resp_limits limits = { .max_bulk = INT64_MAX, .max_args = INT32_MAX, .max_inline = SIZE_MAX,
+		                                   .authenticated = true };
+	struct resp_progress progress = { 0 };
+	char bad;
+	*words = (struct resp_args){ 0 };
+	*scratch = NULL;
+	return resp_parse(text, len, &limits, &progress, words, &bad, scratch_for, scratch) > 0;
+}
+
 static char *read_words(struct script *s, const struct arg *v, size_t n)
 {
 	if (n == 0)
@@ -151,23 +162,19 @@ static char *read_words(struct script *s, const struct arg *v, size_t n)
 }
 
 /* "#!lua flags=a,b", split as an inline command is: NULL, or what is wrong with it. */
-static char *read_shebang(struct script *s)
+static char *read_shebang(struct script *s, const char *text, size_t len)
 {
-	static const struct resp_limits limits = { .max_bulk = INT64_MAX, .max_args = INT32_MAX, .max_inline = SIZE_MAX,
-		                                   .authenticated = true };
-	struct resp_progress progress = { 0 };
-	struct resp_args args = { 0 };
-	void *scratch = NULL;
-	char bad;
-	if (s->len < 2 || s->text[0] != '#' || s->text[1] != '!')
+	struct resp_args args;
+	void *scratch;
+	if (len < 2 || text[0] != '#' || text[1] != '!')
 		return NULL;
-	const char *eol = memchr(s->text, '\n', s->len);
+	const char *eol = memchr(text, '\n', len);
 	if (!eol)
 		return error_text("ERR Invalid script shebang%.*s", "", 0);
-	s->skip = (size_t)(eol - s->text);
+	s->skip = (size_t)(eol - text);
 	s->declares = true;
-	ssize_t used = resp_parse(s->text, s->skip + 1, &limits, &progress, &args, &bad, scratch_for, &scratch);
-	char *error = read_words(s, args.v, used > 0 ? args.n : 0);
+	bool whole = script_split(text, s->skip + 1, &args, &scratch);
+	char *error = read_words(s, args.v, whole ? args.n : 0);
 	free(args.v);
 	free(scratch);
 	return error;
@@ -211,7 +218,7 @@ struct script *script_add(const char *text, size_t len, char **error)
 	memcpy(s->sha, sha, sizeof sha);
 	s->len = len;
 	s->closed = closed_check(text, len);
-	*error = read_shebang(s);
+	*error = read_shebang(s, s->text, len);
 	if (*error) {
 		free(s);
 		return NULL;
@@ -265,12 +272,40 @@ static void take_right(struct worker *w)
 	has_right = true;
 }
 
+static bool is_by_sha(const struct command *cmd)
+{
+	return cmd->name[4] == 's';
+}
+
+uint32_t script_command_flags(uint32_t command, unsigned flags)
+{
+	command &= ~(uint32_t)(CMD_STALE | CMD_DENYOOM | CMD_WRITE | CMD_MAY_REPLICATE);
+	if (flags & SCRIPT_ALLOW_STALE)
+		command |= CMD_STALE;
+	if (flags & SCRIPT_NO_WRITES)
+		return command;
+	return command | CMD_WRITE | (flags & SCRIPT_ALLOW_OOM ? 0 : CMD_DENYOOM);
+}
+
+uint32_t script_flags_for(const struct command *cmd, const struct arg *argv, unsigned argc)
+{
+	struct script text = { 0 };
+	const struct script *s = &text;
+	if (argc < 2)
+		return cmd->flags;
+	if (is_by_sha(cmd))
+		s = script_find(argv[1].ptr, argv[1].len);
+	else
+		free(read_shebang(&text, argv[1].ptr, argv[1].len));
+	return s && s->declares ? script_command_flags(cmd->flags, s->flags) : cmd->flags;
+}
+
 enum exec_class script_plan(struct call *c, struct store_lockset *locks)
 {
 	if (server_loops() == 1)
 		return EXEC_KEYED;
-	bool by_sha = c->cmd->name[4] == 's';
 	char sha[SCRIPT_SHA + 1];
+	bool by_sha = is_by_sha(c->cmd);
 	if (!by_sha)
 		script_sha(c->argv[1].ptr, c->argv[1].len, sha);
 	const struct script *s =

@@ -72,6 +72,15 @@ struct script_job {
 	const struct arg *keys, *args;
 	unsigned nkeys, nargs;
 };
+/* The words of a script's first line, which ends with a line feed; split as an inline command is. false: quotes that are
+ * not closed. Free words->v and *scratch. */
+bool script_split(const char *line, size_t len, struct resp_args *words, void **scratch);
+
+/* Command flags: what a script or function with these flags may do. */
+uint32_t script_command_flags(uint32_t command, unsigned flags);
+/* flags_for of EVAL and its like. */
+uint32_t script_flags_for(const struct command *cmd, const struct arg *argv, unsigned argc);
+
 /* The second halves of script_plan() and script_run(): job->keys and args are filled from c->argv. */
 enum exec_class script_plan_job(struct call *c, struct store_lockset *locks, const bool *runs_alone, bool closed);
 void script_run_job(struct call *c, struct script_job *job, bool read_only);

@@ -445,7 +445,9 @@ START_TEST(test_memory_limit)
 	            "flags={'allow-oom'}} redis.register_function{function_name='ro', callback=function() return "
 	            "redis.call('set', 'a', 'v') end, flags={'no-writes'}}\"", "lib");
 	expect(o, "CONFIG SET maxmemory 1", OK);
-	expect(o, "FCALL plain 0", "-OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'\r\n");
+	expect(o, "FCALL plain 0", "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+	expect(o, "FCALL_RO plain 0", "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+	expect(o, "EVAL \"#!lua\\nreturn 1\" 0", "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
 	expect(o, "FCALL oom 1 k", OK);
 	expect(o, "FCALL ro 0", "-ERR Write commands are not allowed from read-only scripts. script: ro, on @user_function:2.\r\n");
 	expect(o, "FCALL_RO ro 0",

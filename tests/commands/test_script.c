@@ -140,7 +140,7 @@ START_TEST(test_flags)
 	expect(c, "CONFIG SET maxmemory 1", OK);
 	expect_eval("return redis.call('set', 'a', 2)", "-OOM command not allowed when used memory > 'maxmemory'. script: ");
 	expect_eval("return redis.call('get', 'a')", "$1\r\n1\r\n");
-	expect_eval("#!lua\nreturn 1", "-OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'\r\n");
+	expect_eval("#!lua\nreturn 1", "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
 	expect_eval("#!lua flags=allow-oom\nreturn redis.call('set', 'a', 3)", OK);
 	expect(c, "CONFIG SET maxmemory 0", OK);
 }
