@@ -18,9 +18,10 @@ static void run_fcall_ro(struct call *c)
 
 /* ------------------------------------------------------------------ FUNCTION */
 
-static void wrong_form(struct call *c, const char *name)
+static void wrong_form(struct call *c)
 {
-	reply_errorf(c->reply, "ERR unknown subcommand or wrong number of arguments for '%s'. Try FUNCTION HELP.", name);
+	reply_errorf(c->reply, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try FUNCTION HELP.",
+	             (int)c->argv[1].len, c->argv[1].ptr);
 }
 
 /* What was wrong, as a reply; frees it. */
@@ -51,7 +52,7 @@ static void run_dump(struct call *c)
 static void run_flush(struct call *c)
 {
 	if (c->argc > 3) {
-		wrong_form(c, "flush");
+		wrong_form(c);
 	} else if (c->argc == 3 && !arg_is(&c->argv[2], "sync") && !arg_is(&c->argv[2], "async")) {
 		reply_error(c->reply, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
 	} else {
@@ -169,7 +170,7 @@ static void run_restore(struct call *c)
 	enum functions_policy policy = FUNCTIONS_APPEND;
 	char *error = NULL;
 	if (c->argc > 4) {
-		wrong_form(c, "restore");
+		wrong_form(c);
 		return;
 	}
 	if (c->argc == 4) {

@@ -35,7 +35,7 @@ int api_error_handler(lua_State *L)
 	lua_Debug ar;
 	bool where = lua_getstack(L, 1, &ar) && lua_getinfo(L, "Sl", &ar);
 	if (where && *ar.what == 'C')
-		where = lua_getstack(L, 2, &ar) && lua_getinfo(L, "Sl", &ar);
+		where = lua_getstack(L, 2, &ar) && lua_getinfo(L, "Sl", &ar) && *ar.what != 'C';
 	if (!lua_istable(L, 1)) {
 		const char *text = lua_isnil(L, 1)       ? "nil"
 		                   : lua_isboolean(L, 1) ? (lua_toboolean(L, 1) ? "true" : "false")

@@ -469,7 +469,7 @@ static void reply_raised(lua_State *L, struct reply *r, const char *name)
 			n = asprintf(&text, "%s script: %s, on %s:%d.", err, name, lua_tostring(L, -2),
 			             (int)lua_tointeger(L, -1));
 		else
-			n = asprintf(&text, "%s script: %s", err, name);
+			n = asprintf(&text, "%s", err);
 		lua_pop(L, 3);
 	}
 	lua_pop(L, 1);

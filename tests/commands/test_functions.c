@@ -220,7 +220,7 @@ START_TEST(test_names_collide)
 	expect(c, "FUNCTION LOAD again x", "-ERR Unknown option given: again\r\n");
 	expect(c, "FUNCTION FLUSH now", "-ERR FUNCTION FLUSH only supports SYNC|ASYNC option\r\n");
 	expect(c, "FUNCTION FLUSH sync sync",
-	       "-ERR unknown subcommand or wrong number of arguments for 'flush'. Try FUNCTION HELP.\r\n");
+	       "-ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try FUNCTION HELP.\r\n");
 }
 END_TEST
 

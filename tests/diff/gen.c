@@ -11,13 +11,13 @@
 extern const struct gen_group gen_group_string, gen_group_keys, gen_group_expire, gen_group_scan, gen_group_connection,
 	gen_group_admin, gen_group_list, gen_group_hash, gen_group_set, gen_group_zset, gen_group_geo, gen_group_txn,
 	gen_group_acl, gen_group_stream, gen_group_bits, gen_group_sort, gen_group_block, gen_group_dump,
-	gen_group_service, gen_group_script;
+	gen_group_service, gen_group_script, gen_group_function;
 
 const struct gen_group *const gen_groups[] = {
 	&gen_group_string, &gen_group_keys, &gen_group_expire, &gen_group_scan, &gen_group_connection, &gen_group_admin,
 	&gen_group_list, &gen_group_hash, &gen_group_set, &gen_group_zset, &gen_group_geo, &gen_group_txn, &gen_group_acl,
 	&gen_group_stream, &gen_group_bits, &gen_group_sort, &gen_group_block, &gen_group_dump, &gen_group_service,
-	&gen_group_script,
+	&gen_group_script, &gen_group_function,
 	NULL,
 };
 

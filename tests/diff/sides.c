@@ -77,7 +77,7 @@ int sides_begin(struct sides *s, int resp)
 {
 	/* What the streams change (gen_admin.c), set back. */
 	static const char *const restore[] = {
-		"FLUSHALL", "CLIENT UNPAUSE", "DEBUG SET-ACTIVE-EXPIRE 1",
+		"FLUSHALL", "FUNCTION FLUSH", "CLIENT UNPAUSE", "DEBUG SET-ACTIVE-EXPIRE 1",
 		"CONFIG SET maxmemory-samples 5 timeout 0 slowlog-max-len 128 slowlog-log-slower-than 10000 lfu-decay-time 1 "
 		"lazyfree-lazy-expire no list-max-listpack-size -2 hz 10 tcp-keepalive 300 loglevel notice "
 		"notify-keyspace-events \"\" proto-max-bulk-len 512mb latency-tracking yes repl-backlog-size 1mb "
