@@ -133,6 +133,14 @@ static bool single_key(const struct command *cmd)
 	       !k->keynum && k->begin == 1 && k->last == 0;
 }
 
+static unsigned first_key(const struct command *cmd)
+{
+	const struct key_spec *k = &cmd->keys[0];
+	if (!k->flags || k->flags & KEY_NOT_KEY || k->keyword || k->begin < 1)
+		return 0;
+	return (unsigned)(k->keynum ? k->begin + k->first_key : k->begin);
+}
+
 static bool movable_keys(const struct command *cmd)
 {
 	for (int i = 0; i < COMMAND_SPECS && cmd->keys[i].flags; i++)
@@ -147,6 +155,7 @@ static void complete(struct command *cmd, struct command *parent)
 	cmd->id = table.count;
 	cmd->acl_all = acl_of(cmd);
 	cmd->single_key = single_key(cmd);
+	cmd->first_key = first_key(cmd);
 	if (movable_keys(cmd))
 		cmd->flags |= CMD_MOVABLE_KEYS;
 	if (parent && !cmd->group)

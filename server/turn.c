@@ -211,21 +211,26 @@ enum net_action turn_data(struct net_conn *conn)
 
 /* ------------------------------------------------------------------ execute */
 
+static bool has_key(const struct turn_item *it)
+{
+	return it->cmd && it->cmd->first_key && it->argc > it->cmd->first_key;
+}
+
 static void prefetch(struct worker *w, struct turn_item *items, unsigned n)
 {
 	struct store *s = server_store();
 	for (unsigned i = 0; i < n; i++) {
 		struct turn_item *it = &items[i];
-		if (!it->cmd || !it->cmd->single_key || it->argc < 2)
+		if (!has_key(it))
 			continue;
-		const struct arg *key = &w->args.v[it->first_arg + 1];
+		const struct arg *key = &w->args.v[it->first_arg + it->cmd->first_key];
 		it->hash = store_key(s, key->ptr, key->len).hash;
 		if (n > 1)
 			store_prefetch(s, it->client->db, it->hash, 0);
 	}
 	for (int stage = 1; stage <= 2 && n > 1; stage++) {
 		for (unsigned i = 0; i < n; i++) {
-			if (items[i].cmd && items[i].cmd->single_key)
+			if (has_key(&items[i]))
 				store_prefetch(s, items[i].client->db, items[i].hash, stage);
 		}
 	}

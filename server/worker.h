@@ -23,7 +23,7 @@ struct turn_item {
 	struct command *cmd;      /* NULL: unknown, or a protocol error */
 	uint32_t first_arg, argc; /* in worker.args */
 	size_t used;              /* bytes of input */
-	uint64_t hash;            /* of the first key, where cmd->single_key */
+	uint64_t hash;            /* of the word at cmd->first_key, if any */
 	uint8_t error;            /* enum resp_error: delivered in its order */
 	char bad;
 };
