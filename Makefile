@@ -213,7 +213,7 @@ examples: $(EXAMPLES) ## the programs of net/examples
 $(B)/examples/%: $(B)/obj/net/examples/%.o $(B)/libshoalnet.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -luring -pthread
-$(B)/tests/test_net_examples $(B)/tests/test_net_examples_codec: | $(EXAMPLES)
+$(addprefix $(B)/tests/test_net_examples,$(empty) _codec _more): | $(EXAMPLES)
 # The code of the README's section about messages is tested as it stands there.
 $(B)/gen/net_messages.c: net/README.md
 	$(Q)mkdir -p $(@D); sed -n '/^## Messages$$/,/^## Rules$$/p' $< | sed -n '/^```c$$/,/^```$$/{/^```/d;p}' >$@
