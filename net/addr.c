@@ -188,6 +188,30 @@ int addr_resolve(const struct addr *a, bool passive, struct addrinfo **out)
 	}
 }
 
+int addr_open(const struct addr *a, int backlog)
+{
+	struct addrinfo *ai = NULL;
+	if (a->unix_socket)
+		return open_unix(a, backlog);
+	int fd = addr_resolve(a, true, &ai);
+	if (fd == 0) {
+		fd = open_inet(ai, a->reuseport, backlog);
+		freeaddrinfo(ai);
+	}
+	return fd;
+}
+
+int addr_port(int fd)
+{
+	struct sockaddr_storage bound;
+	socklen_t len = sizeof bound;
+	if (getsockname(fd, (struct sockaddr *)&bound, &len))
+		return -errno;
+	if (bound.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&bound)->sin_port);
+	return bound.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&bound)->sin6_port) : 0;
+}
+
 static struct net_listener *listener_new(struct net_server *s, int nfds)
 {
 	struct net_listener *l = calloc(1, sizeof *l + (size_t)nfds * sizeof(int));

@@ -301,6 +301,9 @@ int addr_resolve(const struct addr *a, bool passive, struct addrinfo **out);
 socklen_t addr_unix(const struct addr *a, struct sockaddr_storage *out);
 int addr_listen(const char *url, struct net_server *s, struct net_listener **out);
 int addr_adopt(int take_fd, int tag, struct net_server *s, struct net_listener **out);
+/* Open a listening socket: the descriptor, or -errno. */
+int addr_open(const struct addr *a, int backlog);
+int addr_port(int fd); /* the bound port in host order, 0 if it has none, or -errno */
 int addr_format(const struct sockaddr_storage *a, char *buf, size_t size);
 
 /* dial.c */
@@ -317,7 +320,9 @@ void mailbox_run(struct net_loop *l);
 /* timer.c */
 struct wheel *wheel_new(int64_t now_ms);
 void wheel_free(struct wheel *w);
-void wheel_run(struct net_loop *l);
+void wheel_set(struct wheel *w, struct net_timer *t, int64_t now_ms, int64_t delay_ms);
+void wheel_clear(struct wheel *w, struct net_timer *t);
+void wheel_run(struct wheel *w, struct net_loop *l, int64_t now_ms); /* l is handed to what fires */
 int64_t wheel_next(const struct wheel *w); /* a lower bound of the next due time; INT64_MAX none */
 
 /* loop.c */
@@ -325,6 +330,9 @@ void *loop_main(void *arg);
 int loop_init(struct net_loop *l, struct net_server *s, int index);
 void loop_clear(struct net_loop *l);
 int64_t loop_clock_ms(void);
+int wakefd_open(int *read_end, int *write_end); /* the same descriptor twice, where the system can */
+void wakefd_ring(int write_end);
+void wakefd_close(int read_end, int write_end); /* -1: not open */
 void loop_forget(struct net_loop *l, const void *tag);
 
 #endif

@@ -340,7 +340,7 @@ void *loop_main(void *arg)
 		l->again = false;
 		l->stats.turns++;
 		mailbox_run(l);
-		wheel_run(l);
+		wheel_run(l->wheel, l, l->now_ms);
 		wake_conns(l);
 		read_stage(l);
 		run_tick(l);
@@ -357,11 +357,11 @@ void *loop_main(void *arg)
 	return NULL;
 }
 
-static int open_wakefd(struct net_loop *l)
+int wakefd_open(int *read_end, int *write_end)
 {
 #ifdef __linux__
-	l->wakefd = l->wakefd_write = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	return l->wakefd < 0 ? -errno : 0;
+	*read_end = *write_end = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return *read_end < 0 ? -errno : 0;
 #else
 	int fds[2];
 	if (pipe(fds))
@@ -370,10 +370,25 @@ static int open_wakefd(struct net_loop *l)
 		fcntl(fds[i], F_SETFL, O_NONBLOCK);
 		fcntl(fds[i], F_SETFD, FD_CLOEXEC);
 	}
-	l->wakefd = fds[0];
-	l->wakefd_write = fds[1];
+	*read_end = fds[0];
+	*write_end = fds[1];
 	return 0;
 #endif
+}
+
+void wakefd_ring(int write_end)
+{
+	uint64_t one = 1;
+	while (write(write_end, &one, sizeof one) < 0 && errno == EINTR)
+		; /* any other error: it is full, and who waits is woken anyway */
+}
+
+void wakefd_close(int read_end, int write_end)
+{
+	if (read_end >= 0)
+		close(read_end);
+	if (write_end >= 0 && write_end != read_end)
+		close(write_end);
 }
 
 /* io_uring is there or not, depending on the kernel and on what the administrator allows; epoll always is. */
@@ -412,7 +427,7 @@ int loop_init(struct net_loop *l, struct net_server *s, int index)
 	l->wheel = wheel_new(l->now_ms);
 	err = l->wheel ? open_poller(l) : -ENOMEM;
 	if (!err)
-		err = open_wakefd(l);
+		err = wakefd_open(&l->wakefd, &l->wakefd_write);
 	return err ? err : l->backend->add(l->poller, l->wakefd, NULL, POLL_READ);
 }
 
@@ -421,10 +436,7 @@ void loop_clear(struct net_loop *l)
 	mem_fn *mem = l->server->o.realloc;
 	if (l->poller)
 		l->backend->close(l->poller);
-	if (l->wakefd >= 0)
-		close(l->wakefd);
-	if (l->wakefd_write >= 0 && l->wakefd_write != l->wakefd)
-		close(l->wakefd_write);
+	wakefd_close(l->wakefd, l->wakefd_write);
 	wheel_free(l->wheel);
 	udp_free(l);
 	arena_free(&l->in);

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "net/internal.h"
 
@@ -16,13 +15,6 @@ static _Thread_local struct {
 	struct net_loop *loops[HELD_LOOPS];
 } held;
 
-static void ring(struct net_loop *l)
-{
-	uint64_t one = 1;
-	while (write(l->wakefd_write, &one, sizeof one) < 0 && errno == EINTR)
-		; /* any other error: it is full, and the loop is woken anyway */
-}
-
 /*
  * No wake-up is lost: the sender pushes and then reads `awake`; the loop sets it to ASLEEP and then reads the inbox (see
  * wait() in loop.c). All four are sequentially consistent, so at least one sees the other's write. A sender that finds
@@ -33,7 +25,7 @@ static void wake_for_message(struct net_loop *l)
 {
 	int state = atomic_load(&l->awake);
 	if (state == ASLEEP && atomic_compare_exchange_strong(&l->awake, &state, AWAKE))
-		ring(l);
+		wakefd_ring(l->wakefd_write);
 }
 
 void net_post(struct net_loop *l, struct net_msg *m)
@@ -55,7 +47,7 @@ void net_post(struct net_loop *l, struct net_msg *m)
 void net_loop_wake(struct net_loop *l)
 {
 	if (atomic_exchange(&l->awake, POKED) == ASLEEP)
-		ring(l);
+		wakefd_ring(l->wakefd_write);
 }
 
 void net_post_hold(void)

@@ -76,21 +76,31 @@ bool net_timer_pending(const struct net_timer *t)
 	return t->prev;
 }
 
-void net_timer_set(struct net_loop *l, struct net_timer *t, int64_t delay_ms)
+void wheel_set(struct wheel *w, struct net_timer *t, int64_t now_ms, int64_t delay_ms)
 {
-	net_timer_clear(l, t);
+	wheel_clear(w, t);
 	/* Never in the past: the slot of a time that has fired comes round only much later. */
-	t->due_ms = (l->now_ms > l->wheel->now ? l->now_ms : l->wheel->now) + (delay_ms > 0 ? delay_ms : 1);
-	link_timer(l->wheel, t);
-	l->wheel->count++;
+	t->due_ms = (now_ms > w->now ? now_ms : w->now) + (delay_ms > 0 ? delay_ms : 1);
+	link_timer(w, t);
+	w->count++;
 }
 
-void net_timer_clear(struct net_loop *l, struct net_timer *t)
+void wheel_clear(struct wheel *w, struct net_timer *t)
 {
 	if (!t->prev)
 		return;
 	unlink_timer(t);
-	l->wheel->count--;
+	w->count--;
+}
+
+void net_timer_set(struct net_loop *l, struct net_timer *t, int64_t delay_ms)
+{
+	wheel_set(l->wheel, t, l->now_ms, delay_ms);
+}
+
+void net_timer_clear(struct net_loop *l, struct net_timer *t)
+{
+	wheel_clear(l->wheel, t);
 }
 
 /* Timers of a slot above move to where they belong now. */
@@ -110,29 +120,28 @@ static void cascade(struct wheel *w)
 	}
 }
 
-static void fire_slot(struct net_loop *l, struct net_timer **slot)
+static void fire_slot(struct wheel *w, struct net_loop *l, struct net_timer **slot)
 {
 	struct net_timer *t;
-	while ((t = *slot) && t->due_ms <= l->wheel->now) {
+	while ((t = *slot) && t->due_ms <= w->now) {
 		unlink_timer(t);
-		l->wheel->count--;
+		w->count--;
 		t->fire(l, t);
 	}
 }
 
-void wheel_run(struct net_loop *l)
+void wheel_run(struct wheel *w, struct net_loop *l, int64_t now_ms)
 {
-	struct wheel *w = l->wheel;
 	if (w->count == 0) {
-		w->now = l->now_ms;
+		w->now = now_ms;
 		return;
 	}
-	while (w->now < l->now_ms) {
+	while (w->now < now_ms) {
 		w->now++;
 		cascade(w);
-		fire_slot(l, &w->near[w->now & ((1 << BITS0) - 1)]);
+		fire_slot(w, l, &w->near[w->now & ((1 << BITS0) - 1)]);
 		if (w->count == 0)
-			w->now = l->now_ms;
+			w->now = now_ms;
 	}
 }
 
