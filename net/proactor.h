@@ -65,8 +65,9 @@ struct net_proactor_options {
 	void *(*realloc)(void *p, size_t size); /* size 0 frees; any thread */
 };
 
+/* Fill in the defaults. */
 void net_proactor_options_init(struct net_proactor_options *o);
-/* o may be NULL. NULL with *err = -errno. */
+/* A proactor; o may be NULL. NULL with *err = -errno. */
 struct net_proactor *net_proactor_new(const struct net_proactor_options *o, int *err);
 /* Closes everything; operations that are under way have no results. Nobody may be in another call. */
 void net_proactor_free(struct net_proactor *p);
@@ -83,20 +84,22 @@ int net_proactor_release(struct net_proactor *p, net_proactor_conn conn);
 
 /*
  * Submissions: 0, -EBADF (released), -EINVAL (size 0, a listening socket or none) or -ENOMEM. timeout_ms < 0: no deadline.
- *
- * A NULL buffer of a read is one of the library's: it costs no memory while nothing comes. A size of 0 then means: as
- * much as is there, at most 64 KiB.
  */
+
+/* Read what there is, at least a byte. A NULL buffer is one of the library's: it costs no memory while nothing comes; a
+ * size of 0 then means: as much as is there, at most 64 KiB. */
 int net_proactor_read(struct net_proactor *p, net_proactor_conn conn, void *buf, size_t size, int64_t timeout_ms, void *ctx);
+/* Read the whole buffer full; NULL as above, but with a size. */
 int net_proactor_read_full(struct net_proactor *p, net_proactor_conn conn, void *buf, size_t size, int64_t timeout_ms,
                            void *ctx);
-/* The library's own buffer of a read may be written as well, from where it lies: submitted before the next wait begins, it
+/* Write the whole buffer. The library's own buffer of a read may be written as well, from where it lies: submitted before the next wait begins, it
  * stays valid for the write. If a write expires when a part of it went out, later ones fail with -EPIPE: the peer could
  * not tell where they begin. */
 int net_proactor_write(struct net_proactor *p, net_proactor_conn conn, const void *buf, size_t size, int64_t timeout_ms,
                        void *ctx);
+/* Send FIN after the writes before it; reading goes on. */
 int net_proactor_finish(struct net_proactor *p, net_proactor_conn conn, int64_t timeout_ms, void *ctx);
-/* While descriptors are short, accepting pauses: the operation stays under way. */
+/* Accept one connection: net_result.accepted. While descriptors are short, accepting pauses: the operation stays under way. */
 int net_proactor_accept(struct net_proactor *p, net_proactor_conn listener, int64_t timeout_ms, void *ctx);
 
 /* Wait for results, at most timeout_ms (< 0: for ever); how many (at most max), 0 when the time is over or
