@@ -10,7 +10,7 @@
 static void run_dump(struct call *c)
 {
 	struct store_key key = call_key(c, 1);
-	const struct entry *e = store_find(&c->op, &key, STORE_PEEK);
+	const struct entry *e = call_find_read(c, &key);
 	if (e)
 		dump_reply(c->reply, e);
 	else

@@ -82,6 +82,12 @@ static void set_failed(struct call *c, bool replied)
 		reply_oom(c->reply);
 }
 
+/* The key stands in the way: that counts as a use of it. */
+static bool is_taken(struct call *c, const struct store_key *key)
+{
+	return store_find(&c->op, key, STORE_READ) != NULL;
+}
+
 /* Whether an event "new" is due after the key is set. */
 static inline bool is_fresh(struct call *c, const struct store_key *key)
 {
@@ -137,7 +143,7 @@ static void __attribute__((noinline)) set_with_options(struct call *c)
 		when_ms = STORE_KEEP_EXPIRY;
 	if (o.get && !reply_old(c, call_find_read(c, &key)))
 		return;
-	if (o.condition != SET_ALWAYS && store_exists(&c->op, &key) != (o.condition == SET_XX)) {
+	if (o.condition == SET_NX ? is_taken(c, &key) : o.condition == SET_XX && !store_exists(&c->op, &key)) {
 		if (!o.get)
 			reply_null(c->reply);
 		return;
@@ -182,7 +188,7 @@ static void run_set(struct call *c)
 static void run_setnx(struct call *c)
 {
 	struct store_key key = call_key(c, 1);
-	if (store_exists(&c->op, &key))
+	if (is_taken(c, &key))
 		reply_int(c->reply, 0);
 	else if (set_value(c, &key, 2, STORE_NO_EXPIRY, false))
 		reply_int(c->reply, 1);
@@ -247,6 +253,12 @@ static void getex_expire(struct call *c, const struct store_key *key, struct ent
 	call_journalf(c, "sai", "PEXPIREAT", &c->argv[1], when_ms);
 }
 
+/* It was found for reading, which is the one use of the key that counts. */
+static struct entry *again_to_write(struct call *c, const struct store_key *key)
+{
+	return store_find(&c->op, key, STORE_WRITE | STORE_PEEK);
+}
+
 static void run_getex(struct call *c)
 {
 	struct set_options o;
@@ -265,11 +277,11 @@ static void run_getex(struct call *c)
 	}
 	if (o.time_arg) {
 		if (expiry_parse(c, o.time_arg, o.unit, &when_ms))
-			getex_expire(c, &key, call_find_write(c, &key), when_ms);
+			getex_expire(c, &key, again_to_write(c, &key), when_ms);
 		return;
 	}
 	bool persist = o.unit == EXPIRY_PERSIST && entry_has_expiry(e);
-	if (persist && !(e = store_set_expiry(&c->op, &key, call_find_write(c, &key), STORE_NO_EXPIRY))) {
+	if (persist && !(e = store_set_expiry(&c->op, &key, again_to_write(c, &key), STORE_NO_EXPIRY))) {
 		reply_oom(c->reply);
 		return;
 	}
@@ -331,7 +343,7 @@ static void run_msetnx(struct call *c)
 	}
 	for (unsigned i = 1; i < c->argc; i += 2) {
 		struct store_key key = call_key(c, i);
-		if (store_exists(&c->op, &key)) {
+		if (is_taken(c, &key)) {
 			reply_int(c->reply, 0);
 			return;
 		}

@@ -11,14 +11,13 @@
 extern const struct gen_group gen_group_string, gen_group_keys, gen_group_expire, gen_group_scan, gen_group_connection,
 	gen_group_admin, gen_group_list, gen_group_hash, gen_group_set, gen_group_zset, gen_group_geo, gen_group_txn,
 	gen_group_acl, gen_group_stream, gen_group_bits, gen_group_sort, gen_group_block, gen_group_dump,
-	gen_group_service, gen_group_script, gen_group_function;
+	gen_group_service, gen_group_script, gen_group_function, gen_group_evict;
 
 const struct gen_group *const gen_groups[] = {
 	&gen_group_string, &gen_group_keys, &gen_group_expire, &gen_group_scan, &gen_group_connection, &gen_group_admin,
 	&gen_group_list, &gen_group_hash, &gen_group_set, &gen_group_zset, &gen_group_geo, &gen_group_txn, &gen_group_acl,
 	&gen_group_stream, &gen_group_bits, &gen_group_sort, &gen_group_block, &gen_group_dump, &gen_group_service,
-	&gen_group_script, &gen_group_function,
-	NULL,
+	&gen_group_script, &gen_group_function, &gen_group_evict, NULL,
 };
 
 static uint64_t next(struct gen *g)
@@ -63,11 +62,12 @@ void gen_free(struct gen *g)
 	g->arena = NULL;
 }
 
-static bool listed(const char *groups, const char *name)
+static bool listed(const char *groups, const struct gen_group *group)
 {
+	const char *name = group->name;
 	size_t n = strlen(name);
 	if (!groups)
-		return true;
+		return group != &gen_group_evict; /* see there */
 	for (const char *at = groups; (at = strstr(at, name)); at += n)
 		if ((at == groups || at[-1] == ',') && (at[n] == ',' || !at[n]))
 			return true;
@@ -78,11 +78,11 @@ void gen_next(struct gen *g, const char *groups)
 {
 	uint32_t sum = 0;
 	for (size_t i = 0; gen_groups[i]; i++)
-		for (const struct gen_row *r = gen_groups[i]->rows; listed(groups, gen_groups[i]->name) && r->name; r++)
+		for (const struct gen_row *r = gen_groups[i]->rows; listed(groups, gen_groups[i]) && r->name; r++)
 			sum += r->weight;
 	uint32_t at = gen_below(g, sum);
 	for (size_t i = 0; gen_groups[i]; i++) {
-		for (const struct gen_row *r = gen_groups[i]->rows; listed(groups, gen_groups[i]->name) && r->name; r++) {
+		for (const struct gen_row *r = gen_groups[i]->rows; listed(groups, gen_groups[i]) && r->name; r++) {
 			if (at < r->weight) {
 				r->make(g, r);
 				return;

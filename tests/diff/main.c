@@ -284,6 +284,10 @@ static int run_chunk(struct run *r, uint64_t seed, int resp, uint64_t count)
 		printf("a server does not answer at the begin of seed %" PRIu64 "\n", seed);
 		return -1;
 	}
+	if (r->groups && !strcmp(r->groups, "evict") && !sides_idle(&r->sides)) {
+		printf("a server does not end a save\n");
+		return -1;
+	}
 	gen_init(&r->gen, seed, resp);
 	uint64_t end = r->commands + count;
 	while (r->commands < end && !r->broken) {
@@ -415,9 +419,13 @@ int main(int argc, char **argv)
 		result = run_schedule(&r, schedule_run, " --schedules", o.seed + (uint64_t)i, o.resp ? o.resp : i % 2 ? 3 : 2);
 	for (long i = 0; i < o.messages && r.mismatches < r.max && !result; i++)
 		result = run_schedule(&r, messages_run, " --messages", o.seed + (uint64_t)i, o.resp ? o.resp : i % 2 ? 3 : 2);
+	bool all = !r.groups;
+	r.groups = "evict";
+	for (uint64_t i = 0; all && i <= o.count / 50000 && r.mismatches < r.max && !result; i++)
+		result = run_chunk(&r, o.seed + i, o.resp ? o.resp : i % 2 ? 3 : 2, CHUNK);
 	allow_print();
 	int missing = 0;
-	if (!result && !r.groups && r.commands >= 100000 && !r.mismatches)
+	if (!result && all && r.commands >= 100000 && !r.mismatches)
 		missing = sides_print_uncovered(&r.sides);
 	if (sides_stop(&r.sides))
 		result = -1;

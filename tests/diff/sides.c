@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void describe(struct side *side, int loops)
 {
@@ -73,11 +74,28 @@ void sides_end(struct sides *s)
 	}
 }
 
+bool sides_idle(struct sides *s)
+{
+	static const char *const busy[] = { "rdb_bgsave_in_progress:1", "aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1" };
+	bool idle = false;
+	for (time_t late = time(NULL) + 20; !idle && time(NULL) < late;) {
+		idle = true;
+		for (int i = 0; i < s->n; i++) {
+			struct resp_value *v = resp_ask(s->side[i].conn[0], "INFO persistence");
+			for (size_t k = 0; k < sizeof busy / sizeof *busy; k++)
+				idle = idle && v && v->text && !strstr(v->text, busy[k]);
+			resp_value_free(v);
+		}
+	}
+	return idle;
+}
+
 int sides_begin(struct sides *s, int resp)
 {
 	/* What the streams change (gen_admin.c), set back. */
 	static const char *const restore[] = {
 		"FLUSHALL", "FUNCTION FLUSH", "CLIENT UNPAUSE", "DEBUG SET-ACTIVE-EXPIRE 1",
+		"CONFIG SET maxmemory 0 maxmemory-policy noeviction maxmemory-eviction-tenacity 10 lfu-log-factor 10",
 		"CONFIG SET maxmemory-samples 5 timeout 0 slowlog-max-len 128 slowlog-log-slower-than 10000 lfu-decay-time 1 "
 		"lazyfree-lazy-expire no list-max-listpack-size -2 hz 10 tcp-keepalive 300 loglevel notice "
 		"notify-keyspace-events \"\" proto-max-bulk-len 512mb latency-tracking yes repl-backlog-size 1mb "

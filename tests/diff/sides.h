@@ -28,6 +28,8 @@ int sides_stop(struct sides *s);
 /* Fresh connections, empty databases, the configuration as at the start. 0 or -1: a server is gone. */
 int sides_begin(struct sides *s, int resp);
 void sides_end(struct sides *s);
+/* Until no server saves in the background; false: not in time. Begun. */
+bool sides_idle(struct sides *s);
 
 /* The final state, key by key: type, encoding, time to live, digest, content, and what RESTORE makes of DUMP, from each
  * side to the other; and the digest of all. Differences are reported through fail(). In final.c. */
