@@ -51,7 +51,7 @@ static const char *const reads[] = {
 	"GET #", "GET #", "GET #", "MGET # # #", "STRLEN #", "EXISTS # #", "TYPE #", "TTL #", "LRANGE l 0 -1", "HGETALL h", "SCARD s",
 	"ZSCORE z a", "GETRANGE # 0 1", "CLIENT CACHING YES\nGET #", "CLIENT CACHING YES\nMGET # #", "CLIENT CACHING NO\nGET #",
 	"CLIENT CACHING YES\nMULTI\nGET #\nGET #\nEXEC", "MULTI\nGET #\nGET #\nEXEC", "MULTI\nMGET # #\nSET # 1\nGET #\nEXEC",
-	"TOUCH #", "SORT l", "DBSIZE", "GETEX #", "OBJECT ENCODING #", "LCS # #", "SUNION s #", NULL,
+	"TOUCH #", "SORT l", "DBSIZE", "GETEX #", "OBJECT ENCODING #", "LCS # #", "SMISMEMBER s a b", NULL,
 };
 /* Not SWAPDB: it changes what keys mean, and Redis tells nobody; here all are told. Nor a time to live that has passed: Valkey
  * 8.1 has another event for it. */
