@@ -20,7 +20,7 @@ static void zset_key(struct gen *g)
 
 static void lex_key(struct gen *g)
 {
-	static const char *const keys[] = { "l0", "l1", "lbig", NULL };
+	static const char *const keys[] = { "lex0", "lex1", "lexbig", NULL };
 	gen_text(g, gen_chance(g, 97) ? gen_pick(g, keys) : "lstr");
 }
 
