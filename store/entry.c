@@ -66,7 +66,7 @@ void entry_free(struct entry *e)
 {
 	if (e->flags & ENTRY_BLOB)
 		blob_unref(entry_value(e));
-	else if (entry_type(e) != STORE_STRING && store_types[entry_type(e)]->free)
+	else if (entry_type(e) != STORE_STRING && !entry_inlined(e) && store_types[entry_type(e)]->free)
 		store_types[entry_type(e)]->free(entry_encoding(e), entry_value(e));
 	entry_free_shell(e);
 }
@@ -256,7 +256,7 @@ size_t entry_memory(const struct entry *e, unsigned samples)
 	size_t n = entry_room(e) + 11; /* a key's share of the buckets */
 	if (e->flags & ENTRY_BLOB)
 		n += mem_size(entry_value(e));
-	else if (type->memory)
+	else if (type->memory && !entry_inlined(e))
 		n += type->memory(entry_encoding(e), entry_value(e), samples);
 	return n;
 }

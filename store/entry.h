@@ -5,11 +5,11 @@
  *   byte 1     flags
  *   bytes 2-4  access clock: LRU seconds, or LFU minutes (16 bits) and counter (8 bits)
  *   byte 5     key length, 255: a 4-byte length follows the optional expiry (and 4 bytes of padding)
- *   bytes 6-7  value length of an embedded string
+ *   bytes 6-7  length of an embedded value
  *   [8]        expiry in wall-clock ms, if ENTRY_EXPIRY
  *   [8]        key length, if byte 5 is 255
- *   [8]        payload: pointer (blob, raw string or aggregate) or int64, unless the string is embedded
- *   key bytes, then embedded value bytes
+ *   [8]        payload: pointer (blob, raw string or aggregate) or int64, unless the value is embedded
+ *   key bytes, then embedded value bytes: a string's, or a listpack's
  *
  * The layout is fixed; only entry.c and table.c build or resize entries. Readers use the inline functions below while they
  * hold the shard's lock.
@@ -23,7 +23,8 @@
 
 enum entry_flags {
 	ENTRY_EXPIRY = 1,   /* has an expiry */
-	ENTRY_EMBEDDED = 2, /* string bytes stand behind the key */
+	ENTRY_EMBEDDED = 2, /* the value stands behind the key: the bytes of a string, or the listpack of an aggregate, which
+	                     * is to be read only: store_find() with STORE_WRITE takes it out */
 	ENTRY_RAW = 4,      /* string answers `raw` though it may be short (APPEND, SETRANGE, ...) */
 	ENTRY_PARITY = 8,   /* snapshot: equal to the table's parity when walked or new */
 	ENTRY_BLOB = 16,    /* payload is a counted blob */
@@ -100,10 +101,12 @@ static inline const char *entry_key(const struct entry *e)
 	return entry_payload_(e) + (e->flags & ENTRY_EMBEDDED ? 0 : 8);
 }
 
-/* The aggregate of a list, set, ... */
+/* The aggregate of a list, set, ... Valid until the entry is changed, resized or unlocked. */
 static inline void *entry_value(const struct entry *e)
 {
 	void *p;
+	if (e->flags & ENTRY_EMBEDDED)
+		return (char *)(uintptr_t)entry_key(e) + entry_key_len(e);
 	memcpy(&p, entry_payload_(e), sizeof p);
 	return p;
 }

@@ -26,7 +26,7 @@ struct entry_plan {
 	size_t key_len;
 	int64_t expire_ms;   /* STORE_NO_EXPIRY: none */
 	uint8_t kind, flags; /* flags: ENTRY_EMBEDDED, ENTRY_RAW, ENTRY_BLOB; ENTRY_EXPIRY is set as told above */
-	size_t val_len;      /* of an embedded string */
+	size_t val_len;      /* of an embedded value */
 	size_t room;         /* allocate at least that much; 0: as needed */
 };
 
@@ -48,6 +48,12 @@ void entry_free(struct entry *e);
 static inline char *entry_bytes(const struct entry *e)
 {
 	return (char *)(uintptr_t)entry_key(e) + entry_key_len(e);
+}
+
+/* Whether it is an aggregate whose listpack stands in the entry. */
+static inline bool entry_inlined(const struct entry *e)
+{
+	return e->flags & ENTRY_EMBEDDED && entry_type(e) != STORE_STRING;
 }
 
 static inline struct blob *entry_blob(const struct entry *e)

@@ -1,7 +1,9 @@
 /* Keys within tables: finding, adding, replacing, removing. The caller holds the shard's lock. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "store/entry_build.h"
+#include "store/impl/listpack.h"
 #include "store/memory.h"
 #include "store/shard.h"
 
@@ -41,7 +43,7 @@ void keyspace_drop(struct store *s, struct entry *e, bool lazy)
 			entry_free_shell(e);
 			return;
 		}
-	} else if (lazy && type->free_cost) {
+	} else if (lazy && type->free_cost && !entry_inlined(e)) {
 		void *value = entry_value(e);
 		if (type->free_cost(entry_encoding(e), value) > REAP_COST &&
 		    reaper_push_value(s->reaper, entry_type(e), entry_encoding(e), value)) {
@@ -150,6 +152,69 @@ struct entry *keyspace_live(struct store_op *op, struct shard *sh, struct table 
 	return e;
 }
 
+/* ------------------------------------------------------------------ listpacks within entries */
+
+/*
+ * A small listpack stands behind its key: no pointer, and nothing lost to the size classes of two allocations. It is put
+ * there when it is made by one command, and taken out again by the first that writes. Shorter ones are left apart: what
+ * begins so mostly grows.
+ */
+#define INLINE_MIN 48
+
+/* Whether the aggregate is to stand in an entry of that plan. */
+static bool fits_inline(struct entry_plan *p, enum store_type_id type, unsigned encoding, const void *value)
+{
+	if (encoding != ENC_LISTPACK || type == STORE_STREAM)
+		return false;
+	p->val_len = listpack_bytes(value);
+	p->flags = ENTRY_EMBEDDED;
+	if (p->val_len >= INLINE_MIN && p->val_len <= SLAB_MAX && entry_plan_size(p) <= SLAB_MAX)
+		return true;
+	p->flags = 0;
+	return false;
+}
+
+/* The lookup that wants to write cannot fail: when memory is out, there is one block in reserve. */
+static uint8_t *copy_of(struct store *s, const struct entry *e)
+{
+	uint8_t *lp = listpack_dup(entry_value(e)), *spare = NULL;
+	if (__builtin_expect(!lp, 0)) {
+		lp = __atomic_exchange_n(&s->spare, NULL, __ATOMIC_ACQ_REL);
+		if (!lp)
+			abort();
+		memcpy(lp, entry_value(e), e->val_len);
+	} else if (__builtin_expect(!__atomic_load_n(&s->spare, __ATOMIC_RELAXED), 0)) {
+		uint8_t *fresh = mem_alloc(SLAB_MAX);
+		if (!__atomic_compare_exchange_n(&s->spare, &spare, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			mem_free(fresh);
+	}
+	return lp;
+}
+
+/* The entry without its listpack, which gets an allocation of its own. */
+static __attribute__((noinline)) struct entry *take_out(struct store *s, const struct store_key *key,
+                                                        const struct slot *at, struct entry *e)
+{
+	uint8_t *lp = copy_of(s, e);
+	struct entry_plan plan = { .arena = arena_of(s, key->hash), .key = key->ptr, .key_len = key->len,
+		                   .expire_ms = entry_expiry(e), .kind = e->kind };
+	struct entry *n = entry_new(&plan);
+	if (!n) { /* there is room for a pointer where the listpack was */
+		char *bytes = (char *)(uintptr_t)entry_key(e);
+		memmove(bytes + 8, bytes, entry_key_len(e));
+		e->flags = (uint8_t)((e->flags & ~ENTRY_EMBEDDED) | ENTRY_RAW);
+		e->val_len = 0;
+		entry_put_payload(e, lp);
+		return e;
+	}
+	memcpy(n->access, e->access, sizeof n->access);
+	n->flags |= e->flags & ENTRY_PARITY;
+	entry_put_payload(n, lp);
+	table_set(at, n);
+	entry_free_shell(e);
+	return n;
+}
+
 /* ------------------------------------------------------------------ public */
 
 struct entry *store_find(struct store_op *op, const struct store_key *key, unsigned flags)
@@ -164,6 +229,8 @@ struct entry *store_find(struct store_op *op, const struct store_key *key, unsig
 		return expired(op, sh, t, key, &at, e);
 	if (flags & STORE_WRITE)
 		keyspace_before_write(op->store, t, key, e);
+	if (flags & STORE_WRITE && __builtin_expect(entry_inlined(e), 0))
+		e = take_out(op->store, key, &at, e);
 	if (!(flags & STORE_PEEK))
 		entry_touch(op, e);
 	return e;
@@ -179,11 +246,29 @@ static struct entry *aggregate_entry(struct store_op *op, const struct store_key
 {
 	struct entry_plan plan = { .arena = arena_of(op->store, key->hash), .key = key->ptr, .key_len = key->len,
 		                   .expire_ms = expire_ms, .kind = (uint8_t)(type | encoding << 4) };
+	bool within = fits_inline(&plan, type, encoding, value);
 	struct entry *e = entry_new(&plan);
-	if (e) {
+	if (!e)
+		return NULL;
+	if (within)
+		memcpy(entry_bytes(e), value, plan.val_len);
+	else
 		entry_put_payload(e, value);
-		entry_init_access(op, e);
+	entry_init_access(op, e);
+	return e;
+}
+
+/* The key is there: a value that was copied into it is given up. */
+static struct entry *put_aggregate(struct store_op *op, const struct store_key *key, struct entry *e, void *value)
+{
+	if (!e)
+		return NULL;
+	if (!keyspace_put(op, key, e, true)) {
+		entry_free_shell(e);
+		return NULL;
 	}
+	if (entry_inlined(e))
+		listpack_free(value);
 	return e;
 }
 
@@ -191,11 +276,7 @@ struct entry *store_add(struct store_op *op, const struct store_key *key, enum s
                         void *take_value)
 {
 	struct entry *e = aggregate_entry(op, key, type, encoding, take_value, STORE_NO_EXPIRY);
-	if (e && !keyspace_put(op, key, e, true)) {
-		entry_free_shell(e);
-		return NULL;
-	}
-	return e;
+	return put_aggregate(op, key, e, take_value);
 }
 
 struct entry *store_replace(struct store_op *op, const struct store_key *key, enum store_type_id type,
@@ -207,11 +288,7 @@ struct entry *store_replace(struct store_op *op, const struct store_key *key, en
 	if (expire_ms == STORE_KEEP_EXPIRY)
 		expire_ms = old ? entry_expiry(old) : STORE_NO_EXPIRY;
 	struct entry *e = aggregate_entry(op, key, type, encoding, take_value, expire_ms);
-	if (e && !keyspace_put(op, key, e, true)) {
-		entry_free_shell(e);
-		return NULL;
-	}
-	return e;
+	return put_aggregate(op, key, e, take_value);
 }
 
 bool store_delete(struct store_op *op, const struct store_key *key, bool lazy)
@@ -304,7 +381,7 @@ int store_copy(struct store_op *op, const struct store_key *from, const struct e
 		return -ENOMEM;
 	if (n->flags & ENTRY_BLOB) {
 		blob_ref(entry_blob(n));
-	} else if (entry_type(e) != STORE_STRING) {
+	} else if (entry_type(e) != STORE_STRING && !entry_inlined(e)) {
 		void *value = store_types[entry_type(e)]->dup(entry_encoding(e), entry_value(e));
 		if (!value) {
 			entry_free_shell(n);

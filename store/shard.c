@@ -34,6 +34,7 @@ static bool options_sound(const struct store_options *o)
 static void store_free(struct store *s)
 {
 	reaper_free(s->reaper);
+	mem_free(s->spare);
 	slab_arenas_free(s->arenas, s->arena_mask + 1);
 	mem_free(s->shard);
 	mem_free(s->due);
@@ -66,11 +67,12 @@ struct store *store_open(const struct store_options *o, int *err)
 	s->filled = mem_calloc((size_t)o->dbs * s->filled_words * sizeof *s->filled);
 	s->tick_from = mem_calloc(o->loops * sizeof *s->tick_from);
 	s->reaper = reaper_new();
+	s->spare = mem_alloc(SLAB_MAX);
 	/* One thread needs no more than one arena; several should seldom meet. */
 	while (o->loops > 1 && s->arena_mask + 1 < 2 * o->loops && s->arena_mask + 1 < o->shards)
 		s->arena_mask = s->arena_mask * 2 + 1;
 	s->arenas = slab_arenas_new(s->arena_mask + 1);
-	if (!s->shard || !s->due || !s->filled || !s->tick_from || !s->reaper || !s->arenas) {
+	if (!s->shard || !s->due || !s->filled || !s->tick_from || !s->reaper || !s->spare || !s->arenas) {
 		store_free(s);
 		return NULL;
 	}

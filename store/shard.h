@@ -36,6 +36,7 @@ struct store {
 	unsigned filled_words;
 	struct store_snapshot *snapshot;
 	struct reaper *reaper;
+	uint8_t *spare; /* see keyspace.c; atomic */
 	struct slab_arena *arenas;
 	unsigned arena_mask;
 	struct store_hooks hooks;

@@ -79,6 +79,8 @@ static size_t large_bytes(const struct entry *e, size_t limit)
 		size_t len = entry_string_len(e);
 		return e->flags & ENTRY_BLOB && len >= limit ? len : 0;
 	}
+	if (entry_inlined(e))
+		return 0;
 	size_t bytes = type->memory(entry_encoding(e), entry_value(e), 5);
 	return bytes >= limit ? bytes : 0;
 }

@@ -166,8 +166,8 @@ struct entry *store_set_int(struct store_op *op, const struct store_key *key, in
  */
 struct entry *store_string_grow(struct store_op *op, const struct store_key *key, struct entry *e, size_t len,
                                 char **bytes);
-/* Add a key with an aggregate value, which is taken (see types.h); the key must not exist. NULL: -ENOMEM, value kept by
- * the caller. [locked] */
+/* Add a key with an aggregate value, which is taken (see types.h) and may be elsewhere then: a small listpack is copied into
+ * the entry. The key must not exist. NULL: -ENOMEM, value kept by the caller. [locked] */
 struct entry *store_add(struct store_op *op, const struct store_key *key, enum store_type_id type, unsigned encoding,
                         void *take_value);
 /* Replace the value of an existing key by an aggregate, keeping expiry as told. Old value freed in the background when

@@ -22,6 +22,7 @@ bool target_keep(struct call *c, struct target *t, enum store_type_id type)
 		reply_oom(c->reply);
 		return false;
 	}
+	t->v = value_of(t->e);
 	call_event(c, &t->key, NOTIFY_NEW, "new");
 	return true;
 }

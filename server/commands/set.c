@@ -103,7 +103,10 @@ static void move_member(struct call *c, struct target *from, struct target *to)
 		reply_oom(c->reply);
 		return;
 	}
-	value_put(to->e, &to->v);
+	if (fresh)
+		to->v = value_of(to->e);
+	else
+		value_put(to->e, &to->v);
 	set_remove(&from->v, member->ptr, member->len);
 	call_touch(c, &from->key, NOTIFY_SET, "srem");
 	keep_or_delete(c, from);

@@ -79,7 +79,7 @@ static void save(struct store *s, struct snapshot_buf *out)
 	for (op.db = 0; op.db < 4; op.db++)
 		store_each(&op, put_key, &plain);
 	struct rdb_copy copy = { .write = append, .ctx = out, .compress = true };
-	check(rdb_copy_init(&copy), "memory");
+	check(rdb_copy_init(&copy, SIZE_MAX), "memory");
 	rdb_copy_bytes(&copy, "REDIS0010", 9);
 	check(rdb_copy_records(&copy, plain.p, plain.len) == 0, "what was written cannot be read");
 	rdb_copy_bytes(&copy, "\xff\0\0\0\0\0\0\0\0", 9);
