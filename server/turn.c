@@ -21,6 +21,7 @@
 #include "server/worker.h"
 
 #define BATCH 64
+#define FURTHER_MAX 256 /* keys of a batch that are prefetched beside the first of each command */
 #define PARSE_AHEAD (256 * 1024)      /* parsed beyond the first command per client and turn */
 #define OUTPUT_FULL (1024 * 1024)     /* pending output at which a client yields its remaining commands */
 #define UNAUTH_OUTPUT 1024            /* pending output at which an unauthenticated client is closed */
@@ -216,9 +217,33 @@ static bool has_key(const struct turn_item *it)
 	return it->cmd && it->cmd->first_key && it->argc > it->cmd->first_key;
 }
 
+struct further_keys {
+	unsigned n;
+	struct {
+		unsigned db;
+		uint64_t hash;
+	} v[FURTHER_MAX];
+};
+
+/* The keys behind the first one, of commands with a range of them (MGET, MSET, DEL). */
+static void add_further(const struct worker *w, const struct turn_item *it, struct further_keys *out)
+{
+	const struct key_spec *k = &it->cmd->keys[0];
+	int last = k->last < 0 ? (int)it->argc + k->last : k->begin + k->last;
+	if (k->keynum || last >= (int)it->argc)
+		return;
+	for (int at = k->begin + k->step; at <= last && out->n < FURTHER_MAX; at += k->step) {
+		const struct arg *key = &w->args.v[it->first_arg + (unsigned)at];
+		out->v[out->n].db = it->client->db;
+		out->v[out->n++].hash = store_key(server_store(), key->ptr, key->len).hash;
+	}
+}
+
 static void prefetch(struct worker *w, struct turn_item *items, unsigned n)
 {
 	struct store *s = server_store();
+	struct further_keys further;
+	further.n = 0;
 	for (unsigned i = 0; i < n; i++) {
 		struct turn_item *it = &items[i];
 		if (!has_key(it))
@@ -227,12 +252,18 @@ static void prefetch(struct worker *w, struct turn_item *items, unsigned n)
 		it->hash = store_key(s, key->ptr, key->len).hash;
 		if (n > 1)
 			store_prefetch(s, it->client->db, it->hash, 0);
+		if (!it->cmd->single_key && it->cmd->keys[0].step > 0)
+			add_further(w, it, &further);
 	}
-	for (int stage = 1; stage <= 2 && n > 1; stage++) {
+	for (unsigned i = 0; i < further.n; i++)
+		store_prefetch(s, further.v[i].db, further.v[i].hash, 0);
+	for (int stage = 1; stage <= 2 && n + further.n > 1; stage++) {
 		for (unsigned i = 0; i < n; i++) {
 			if (has_key(&items[i]))
 				store_prefetch(s, items[i].client->db, items[i].hash, stage);
 		}
+		for (unsigned i = 0; i < further.n; i++)
+			store_prefetch(s, further.v[i].db, further.v[i].hash, stage);
 	}
 }
 
