@@ -57,7 +57,7 @@ static void open_conn(struct net_loop *l, const struct handover *h)
 		conn_open(c);
 }
 
-static void take_handover(struct net_loop *l, struct net_msg *m)
+void accept_take(struct net_loop *l, struct net_msg *m)
 {
 	struct handover *h = (struct handover *)m;
 	open_conn(l, h);
@@ -77,7 +77,7 @@ static int give(struct net_loop *to, const struct handover *what)
 	if (!h)
 		return -ENOMEM;
 	*h = *what;
-	h->msg.run = take_handover;
+	h->msg.run = accept_take;
 	atomic_fetch_add_explicit(&to->conn_count, 1, memory_order_relaxed);
 	net_post(to, &h->msg);
 	return 0;

@@ -186,6 +186,7 @@ struct net_loop {
 	bool again, stopping;
 	int64_t stop_deadline;
 	size_t turn_read;
+	struct net_msg *later, **later_end; /* messages that an inner turn left */
 	_Alignas(64) _Atomic(struct net_msg *) inbox;
 	atomic_int awake; /* enum awake */
 	atomic_size_t posted;
@@ -281,6 +282,7 @@ void accept_unwatch(struct net_loop *l, struct net_listener *li);
 void accept_ready(struct net_loop *l, struct net_listener *li);
 void accept_done(struct net_loop *l, struct net_listener *li, int fd);
 void accept_retry(struct net_loop *l);
+void accept_take(struct net_loop *l, struct net_msg *m); /* the message that hands a connection over */
 int accept_fd(const struct net_loop *l, const struct net_listener *li);
 void accept_set_options(const struct net_server *s, int fd);
 struct net_loop *balance_choose(struct net_server *s, const struct sockaddr_storage *peer);
@@ -316,6 +318,8 @@ void udp_free(struct net_loop *l);
 
 /* mailbox.c */
 void mailbox_run(struct net_loop *l);
+/* Only messages with this function; the others keep their order until mailbox_run(). */
+void mailbox_run_only(struct net_loop *l, void (*run)(struct net_loop *l, struct net_msg *m));
 
 /* timer.c */
 struct wheel *wheel_new(int64_t now_ms);

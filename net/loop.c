@@ -54,7 +54,7 @@ struct net_loop *net_loop_current(void)
 /* How long the poller may wait. Reads the inbox after `awake` was cleared: see net_post(). */
 static int wait_ms(struct net_loop *l)
 {
-	if (atomic_load(&l->inbox) || l->again || l->wakes.n || l->dead.n || l->writes.n || l->more.n)
+	if (atomic_load(&l->inbox) || l->later || l->again || l->wakes.n || l->dead.n || l->writes.n || l->more.n)
 		return 0;
 	int64_t due = wheel_next(l->wheel);
 	due = l->tick_due < due ? l->tick_due : due;
@@ -233,6 +233,36 @@ static void free_garbage(struct net_loop *l)
 	}
 }
 
+/* An earlier turn's callback may be under way, but none of the loops over these lists, except that of close_dead(). */
+int net_loop_inner_turn(struct net_loop *l, void (*run)(struct net_loop *l))
+{
+	if (l->backend->leave)
+		return -ENOTSUP;
+	if (l->next_event == l->nevents) {
+		int n = l->backend->wait(l->poller, l->events, NET_EVENTS, 0);
+		l->nevents = (unsigned)n;
+		l->next_event = 0;
+	}
+	mailbox_run_only(l, accept_take);
+	wake_conns(l);
+	read_stage(l);
+	run(l);
+	while (l->writes.n || l->touched.n) {
+		for (unsigned i = 0; i < l->writes.n; i++)
+			conn_write(l->writes.v[i]);
+		l->writes.n = 0;
+		for (unsigned i = 0; i < l->touched.n; i++)
+			conn_end_turn(l->touched.v[i]);
+		l->touched.n = 0;
+	}
+	free_garbage(l);
+	arena_reset(&l->in);
+	arena_reset(&l->out);
+	arena_reset(&l->misc);
+	l->turn_read = 0;
+	return 0;
+}
+
 /* Stages 2 to 4. What close() callbacks write to others still goes out in this turn: its memory ends with it. */
 static void finish_turn(struct net_loop *l)
 {
@@ -291,7 +321,7 @@ static bool stopped(struct net_loop *l)
 			net_close_now(c, NET_BY_STOP);
 		finish_turn(l);
 	}
-	return !l->conns && !atomic_load(&l->inbox);
+	return !l->conns && !atomic_load(&l->inbox) && !l->later;
 }
 
 static void loop_begin(struct net_loop *l)

@@ -64,10 +64,9 @@ void net_post_release(void)
 	held.n = 0;
 }
 
-void mailbox_run(struct net_loop *l)
+/* All that has come, oldest first. */
+static struct net_msg *take_all(struct net_loop *l)
 {
-	if (!atomic_load_explicit(&l->inbox, memory_order_relaxed))
-		return;
 	struct net_msg *m = atomic_exchange(&l->inbox, NULL), *first = NULL;
 	while (m) { /* newest first: turn around */
 		struct net_msg *next = m->next;
@@ -75,12 +74,49 @@ void mailbox_run(struct net_loop *l)
 		first = m;
 		m = next;
 	}
+	return first;
+}
+
+static void run_one(struct net_loop *l, struct net_msg *m)
+{
+	atomic_fetch_sub_explicit(&l->posted, m->bytes, memory_order_relaxed);
+	l->stats.messages++;
+	m->run(l, m);
+}
+
+static void run_all(struct net_loop *l, struct net_msg *first)
+{
 	while (first) {
-		m = first;
+		struct net_msg *m = first;
 		first = m->next;
-		atomic_fetch_sub_explicit(&l->posted, m->bytes, memory_order_relaxed);
-		l->stats.messages++;
-		m->run(l, m);
+		run_one(l, m);
+	}
+}
+
+void mailbox_run(struct net_loop *l)
+{
+	while (__builtin_expect(l->later != NULL, 0)) {
+		struct net_msg *later = l->later;
+		l->later = NULL;
+		run_all(l, later);
+	}
+	if (atomic_load_explicit(&l->inbox, memory_order_relaxed))
+		run_all(l, take_all(l));
+}
+
+void mailbox_run_only(struct net_loop *l, void (*run)(struct net_loop *l, struct net_msg *m))
+{
+	if (!atomic_load_explicit(&l->inbox, memory_order_relaxed))
+		return;
+	for (struct net_msg *m = take_all(l), *next; m; m = next) {
+		next = m->next;
+		if (m->run == run) {
+			run_one(l, m);
+			continue;
+		}
+		m->next = NULL;
+		*(l->later ? l->later_end : &l->later) = m;
+		l->later_end = &m->next;
 	}
 }
 

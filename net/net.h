@@ -253,6 +253,11 @@ void net_post_release(void);
 void net_loop_wake(struct net_loop *l);
 /* Ask for another turn without waiting in the poller. [loop] */
 void net_loop_again(struct net_loop *l);
+/* From within a callback that takes long: a turn that accepts, reads and calls data(), calls run() in the place of
+ * before_write(), and writes. Messages, timers, ticks and the ends of connections wait for the real turn. All that
+ * net_peek() and net_turn_alloc() gave before is void afterwards, and output regions must be closed. 0; -ENOTSUP with a
+ * poller that reads by itself. [loop] */
+int net_loop_inner_turn(struct net_loop *l, void (*run)(struct net_loop *l));
 
 /* A timer embedded in the caller's struct (a timing wheel; O(1) to set and clear). [loop] */
 struct net_timer {

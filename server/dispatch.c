@@ -10,6 +10,7 @@
 #include "server/acl.h"
 #include "server/aof.h"
 #include "server/block.h"
+#include "server/busy.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -76,6 +77,11 @@ void dispatch_run(struct call *c)
 
 static inline void run_and_commit(struct call *c)
 {
+	if (__builtin_expect(worker_current->restricted, 0)) { /* the effects are those of the command under way */
+		c->effects = NULL;
+		dispatch_run(c);
+		return;
+	}
 	/* Only now: somebody may have subscribed while this command waited. */
 	c->effects = journal_active(journal) ? &worker_current->effects : NULL;
 	dispatch_run(c);
@@ -410,6 +416,8 @@ static bool gated(struct call *c, unsigned shut, bool *hold)
 		*hold = true;
 		return true;
 	}
+	if (shut & GATE_BUSY && busy_refuses(c))
+		return true;
 	if (shut & GATE_DISK && (flags & CMD_WRITE || !strcmp(cmd->name, "ping")) && !(c->client->flags & CLIENT_INTERNAL)) {
 		persist_refuse_write(c->reply);
 		return true;
@@ -471,8 +479,12 @@ static bool checks(struct call *c, bool *hold)
 	uint32_t special = cl->flags & (CLIENT_AUTHENTICATED | CLIENT_PUBSUB | CLIENT_RESTRICTED);
 	if (__builtin_expect(special != CLIENT_AUTHENTICATED, 0) && !session_allows(c))
 		return false;
-	if (__builtin_expect(gates(), 0) && gated(c, gates(), hold))
+	bool restricted = worker_current->restricted;
+	unsigned shut = gates() | (restricted ? GATE_BUSY : 0);
+	if (__builtin_expect(shut, 0) && gated(c, shut, hold))
 		return false;
+	if (__builtin_expect(restricted, 0))
+		return true;
 	if (__builtin_expect(dispatch_paused, 0) && pauses(c)) {
 		*hold = true;
 		return false;
@@ -591,7 +603,7 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 			return DISPATCH_DONE;
 		}
 		run_by_class(w, c);
-		if (__builtin_expect(w->block_late | w->block_posts, 0))
+		if (__builtin_expect((w->block_late | w->block_posts) && !w->restricted, 0))
 			block_serve_late(w);
 		c->held = CALL_HOLDS_NONE;
 	} else {

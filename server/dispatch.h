@@ -20,6 +20,7 @@ enum dispatch_gate {
 	GATE_LOADING = 1, /* the data set is being loaded */
 	GATE_DISK = 2,    /* saving failed: writes are refused */
 	GATE_AOF = 8,     /* the append-only log cannot be written: writes are refused */
+	GATE_BUSY = 32,   /* a script runs for too long */
 	GATE_CLOSED = 4,  /* the data was saved for the last time: nothing runs any more */
 };
 extern unsigned dispatch_gates; /* read it by the function */

@@ -7,6 +7,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define FIRST_IDLE_MS 50
 
 struct exec_loop *exec_loops;
 _Alignas(64) atomic_uint exec_stop;
@@ -27,6 +30,27 @@ static struct {
 	.quiet = PTHREAD_COND_INITIALIZER,
 	.handed = PTHREAD_COND_INITIALIZER,
 };
+
+int (*exec_idle)(void);
+
+/* A wait of the mutex's holder, who looks afterwards whether what it waits for is there. */
+static void gate_wait(pthread_cond_t *cond, int *idle_ms)
+{
+	if (!exec_idle) {
+		pthread_cond_wait(cond, &gate.mutex);
+		return;
+	}
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += *idle_ms * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	if (pthread_cond_timedwait(cond, &gate.mutex, &until) == ETIMEDOUT) {
+		pthread_mutex_unlock(&gate.mutex);
+		*idle_ms = exec_idle();
+		pthread_mutex_lock(&gate.mutex);
+	}
+}
 
 int exec_init(unsigned loops)
 {
@@ -64,6 +88,7 @@ bool exec_in(unsigned loop)
 {
 	struct exec_loop *me = &exec_loops[loop];
 	bool waited = false;
+	int idle_ms = FIRST_IDLE_MS;
 	for (;;) {
 		atomic_store_explicit(&me->running, 1, memory_order_seq_cst);
 		if (!atomic_load_explicit(&exec_stop, memory_order_seq_cst))
@@ -73,7 +98,7 @@ bool exec_in(unsigned loop)
 		pthread_mutex_lock(&gate.mutex);
 		pthread_cond_broadcast(&gate.quiet);
 		while (atomic_load_explicit(&exec_stop, memory_order_relaxed))
-			pthread_cond_wait(&gate.resumed, &gate.mutex);
+			gate_wait(&gate.resumed, &idle_ms);
 		pthread_mutex_unlock(&gate.mutex);
 	}
 }
@@ -117,6 +142,7 @@ static bool batch_owed(void)
 void exec_alone_begin(unsigned loop)
 {
 	struct exec_loop *me = &exec_loops[loop];
+	int idle_ms = FIRST_IDLE_MS;
 	if (gate.loops == 1) {
 		me->alone = true;
 		return;
@@ -128,12 +154,12 @@ void exec_alone_begin(unsigned loop)
 	gate.pending++;
 	/* With a safepoint on, wait to be handed it; otherwise let the loops that the last one parked run first. */
 	while (gate.held || (!atomic_load(&exec_stop) && batch_owed()))
-		pthread_cond_wait(gate.held ? &gate.handed : &gate.quiet, &gate.mutex);
+		gate_wait(gate.held ? &gate.handed : &gate.quiet, &idle_ms);
 	gate.held = true;
 	gate.pending--;
 	atomic_store_explicit(&exec_stop, 1, memory_order_seq_cst);
 	while (gate.upgraded || !all_out(loop))
-		pthread_cond_wait(&gate.quiet, &gate.mutex);
+		gate_wait(&gate.quiet, &idle_ms);
 	atomic_fetch_add_explicit(&gate.safepoints, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&gate.mutex);
 	me->alone = true;
@@ -143,6 +169,7 @@ void exec_alone_begin(unsigned loop)
 void exec_upgrade(unsigned loop)
 {
 	struct exec_loop *me = &exec_loops[loop];
+	int idle_ms = FIRST_IDLE_MS;
 	me->alone = true;
 	if (gate.loops == 1)
 		return;
@@ -152,7 +179,7 @@ void exec_upgrade(unsigned loop)
 	atomic_store_explicit(&exec_stop, 1, memory_order_seq_cst);
 	/* An alone request that waits for us is out: it begins when we are done. */
 	while (!all_out(loop))
-		pthread_cond_wait(&gate.quiet, &gate.mutex);
+		gate_wait(&gate.quiet, &idle_ms);
 	atomic_fetch_add_explicit(&gate.safepoints, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&gate.mutex);
 }

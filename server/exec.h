@@ -28,6 +28,9 @@ extern struct exec_loop *exec_loops;
 /* Nonzero: loops are to park at their next checkpoint. Read-mostly. */
 extern atomic_uint exec_stop;
 
+/* Called from time to time by a loop that waits here, first after 50 ms, then after as many as it returned. */
+extern int (*exec_idle)(void);
+
 int exec_init(unsigned loops);
 void exec_free(void);
 

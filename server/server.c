@@ -17,6 +17,7 @@
 #include "server/acl.h"
 #include "server/aof.h"
 #include "server/block.h"
+#include "server/busy.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/dispatch.h"
@@ -140,6 +141,12 @@ static void lock_wait_out(void *ctx)
 		exec_out(worker_current->index);
 }
 
+static int lock_wait_idle(void *ctx)
+{
+	(void)ctx;
+	return busy_idle();
+}
+
 static void lock_wait_in(void *ctx)
 {
 	(void)ctx;
@@ -224,7 +231,8 @@ static int open_store(const struct config *cfg)
 	o.shards = (unsigned)cfg->shards;
 	o.dbs = (unsigned)cfg->databases;
 	o.loops = server.loops;
-	o.hooks = (struct store_hooks){ .removed = key_removed, .wait_out = lock_wait_out, .wait_in = lock_wait_in };
+	o.hooks = (struct store_hooks){ .removed = key_removed, .wait_out = lock_wait_out, .wait_in = lock_wait_in,
+		                        .wait_idle = lock_wait_idle };
 	server.store = store_open(&o, &err);
 	if (!server.store)
 		return err;
@@ -294,6 +302,7 @@ static int start(const struct config *cfg)
 	sem_init(&server.stop, 0, 0);
 	int err = command_init();
 	err = err ? err : rename_commands(cfg);
+	exec_idle = busy_idle;
 	err = err ? err : exec_init(server.loops + 1);
 	err = err ? err : stats_init(server.loops, command_count());
 	if (!err)

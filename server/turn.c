@@ -85,6 +85,12 @@ static bool begin_output(struct worker *w, struct client *c)
 	return true;
 }
 
+void turn_reopen_output(struct worker *w, struct client *c)
+{
+	if (!begin_output(w, c))
+		w->reply.failed = true;
+}
+
 void turn_start(struct worker *w)
 {
 	w->reply.grow = grow_output;
@@ -203,7 +209,7 @@ enum net_action turn_data(struct net_conn *conn)
 		c->flags &= ~(uint32_t)CLIENT_YIELDED;
 		net_resume_read(conn);
 	}
-	if ((c->flags & CLIENT_HELD) || c->queued)
+	if ((c->flags & CLIENT_HELD) || c->queued || c == w->executing)
 		return NET_NONE;
 	if (len)
 		parse_client(w, c, buf, len);
@@ -403,24 +409,58 @@ static void end_run(struct worker *w, struct client *c, size_t used)
 	}
 }
 
+/* Between two commands; in a restricted turn the loop is out already. */
+static inline void checkpoint(struct worker *w)
+{
+	if (__builtin_expect(!w->restricted && exec_checkpoint(w->index), 0))
+		worker_refresh_clock(w);
+}
+
 /* The items from i on that belong to one client; returns the index behind them or `end`. */
 static unsigned run_client(struct worker *w, unsigned i, unsigned end)
 {
 	struct client *c = w->items[i].client;
-	size_t used = 0;
+	if (__builtin_expect(!c, 0))
+		return i + 1; /* given back: busy.c */
 	bool go = may_run(w, c);
+	w->running = c;
+	w->used = 0;
 	for (; i < end && w->items[i].client == c; i++) {
+		w->at = i;
+		if (go)
+			checkpoint(w);
+		if (__builtin_expect(w->items[i].client != c, 0))
+			break;
 		c->queued--;
+		w->at = i + 1;
 		if (!go)
 			continue;
-		if (__builtin_expect(exec_checkpoint(w->index), 0))
-			worker_refresh_clock(w);
-		if (run_item(w, c, &w->items[i]))
-			used += w->items[i].used;
+		w->executing = c;
+		bool ran = run_item(w, c, &w->items[i]);
+		w->executing = NULL;
+		if (ran)
+			w->used += w->items[i].used;
 		go = !(c->flags & CLIENT_HELD);
+	}
+	size_t used = w->used;
+	w->running = NULL;
+	if (__builtin_expect(w->kept != NULL, 0)) {
+		free(w->kept);
+		w->kept = NULL;
 	}
 	end_run(w, c, used);
 	return i;
+}
+
+void turn_restricted(struct net_loop *loop)
+{
+	struct worker *w = net_loop_ctx(loop);
+	for (unsigned i = 0; i < w->n;)
+		i = run_client(w, i, w->n);
+	worker_end_output(w);
+	w->n = 0;
+	w->at = 0;
+	w->args.n = 0;
 }
 
 /* Replies of a turn that takes long go out on the way, not only at its end. */
@@ -456,6 +496,7 @@ void turn_before_write(struct net_loop *loop)
 	}
 	worker_end_output(w);
 	w->n = 0;
+	w->at = 0;
 	w->args.n = 0;
 	journal_commit(dispatch_journal());
 }

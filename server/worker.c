@@ -62,6 +62,8 @@ void worker_free(void)
 		reply_clear(&workers[i]->reply);
 		free(workers[i]->args.v);
 		free(workers[i]->items);
+		free(workers[i]->inner.args.v);
+		free(workers[i]->inner.items);
 		free(workers[i]);
 	}
 	free(workers);

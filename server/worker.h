@@ -55,7 +55,17 @@ struct worker {
 	/* the queue of this turn */
 	struct resp_args args;
 	struct turn_item *items;
-	unsigned n, cap, next;
+	unsigned n, cap, at;        /* at: the first that has not begun */
+	struct client *running;     /* whose items are being run */
+	size_t used;                /* bytes of them that ran and are not dropped yet */
+	struct client *executing;   /* whose command is under way */
+	char *kept;                 /* bytes of that command's arguments, once inner turns were made: busy.c */
+	bool restricted;            /* in an inner turn */
+	struct {
+		struct resp_args args;
+		struct turn_item *items;
+		unsigned cap;
+	} inner;
 	struct {
 		atomic_bool waiting; /* others read and clear it */
 		struct hold_queue replies, parked;
@@ -82,6 +92,9 @@ void worker_end_output(struct worker *w);
 void turn_start(struct worker *w);
 enum net_action turn_data(struct net_conn *conn);
 void turn_before_write(struct net_loop *loop);
+/* busy.c: run the queue of an inner turn; open a client's output region again. */
+void turn_restricted(struct net_loop *loop);
+void turn_reopen_output(struct worker *w, struct client *c);
 /* Let a client whose commands were held back go on: on its own loop, or by anyone who is alone. */
 void turn_resume(struct client *c);
 

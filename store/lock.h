@@ -18,14 +18,14 @@ static inline bool lock_try(uint32_t *word)
 
 /* Spin for a while. false: still held. */
 bool lock_spin(uint32_t *word);
-/* Sleep until it is taken. */
-void lock_sleep(uint32_t *word);
+/* Sleep until it is taken; idle(ctx), if there is one, is called after so many milliseconds as it returned last. */
+void lock_sleep(uint32_t *word, int (*idle)(void *ctx), void *ctx);
 void lock_wake(uint32_t *word);
 
 static inline void lock_take(uint32_t *word)
 {
 	if (__builtin_expect(!lock_try(word), 0) && !lock_spin(word))
-		lock_sleep(word);
+		lock_sleep(word, NULL, NULL);
 }
 
 static inline void lock_drop(uint32_t *word)

@@ -4,8 +4,10 @@
 #include "store/shard.h"
 
 #ifdef __linux__
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #else
 #include <sched.h>
@@ -13,6 +15,7 @@
 
 /* About two microseconds: longer than nearly all commands, shorter than a sleep and its wake-up. */
 #define SPINS 100
+#define FIRST_IDLE_MS 50
 
 static inline void cpu_relax(void)
 {
@@ -23,14 +26,18 @@ static inline void cpu_relax(void)
 #endif
 }
 
-static void sleep_while(uint32_t *word, uint32_t value)
+/* false: the time is over. ms < 0: no limit. */
+static bool sleep_while(uint32_t *word, uint32_t value, int ms)
 {
 #ifdef __linux__
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+	struct timespec limit = { ms / 1000, ms % 1000 * 1000000L };
+	long r = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, ms < 0 ? NULL : &limit, NULL, 0);
+	return r == 0 || errno != ETIMEDOUT;
 #else
 	(void)word;
 	(void)value;
 	sched_yield();
+	return ms < 0;
 #endif
 }
 
@@ -44,10 +51,13 @@ bool lock_spin(uint32_t *word)
 	return false;
 }
 
-void lock_sleep(uint32_t *word)
+void lock_sleep(uint32_t *word, int (*idle)(void *ctx), void *ctx)
 {
-	while (__atomic_exchange_n(word, 2, __ATOMIC_ACQUIRE) != 0)
-		sleep_while(word, 2);
+	int ms = idle ? FIRST_IDLE_MS : -1;
+	while (__atomic_exchange_n(word, 2, __ATOMIC_ACQUIRE) != 0) {
+		if (!sleep_while(word, 2, ms) && idle)
+			ms = idle(ctx);
+	}
 }
 
 void lock_wake(uint32_t *word)
@@ -65,7 +75,7 @@ void shard_lock_slow(struct store *s, struct shard *sh)
 		return;
 	if (s->hooks.wait_out)
 		s->hooks.wait_out(s->hooks_ctx);
-	lock_sleep(&sh->lock);
+	lock_sleep(&sh->lock, s->hooks.wait_idle, s->hooks_ctx);
 	if (s->hooks.wait_in)
 		s->hooks.wait_in(s->hooks_ctx);
 }

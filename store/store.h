@@ -61,6 +61,8 @@ struct store_hooks {
 	 * (for a safepoint) and refreshes the caller's clock. NULL: nothing to do. */
 	void (*wait_out)(void *ctx);
 	void (*wait_in)(void *ctx);
+	/* From time to time within such a sleep, of as many milliseconds as it returned last (at first: 50). */
+	int (*wait_idle)(void *ctx);
 	/* The monotonic clock that budgets are measured by; NULL: the system's. */
 	int64_t (*monotonic_us)(void *ctx);
 };

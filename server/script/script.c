@@ -10,11 +10,15 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/busy.h"
 #include "server/client.h"
 #include "server/clock.h"
 #include "server/config.h"
+#include "server/dispatch.h"
+#include "server/effects.h"
 #include "server/evict.h"
 #include "server/exec.h"
+#include "server/log.h"
 #include "server/script/closed.h"
 #include "server/resp.h"
 #include "server/script/vm.h"
@@ -24,6 +28,7 @@
 
 #define CHAINS 4096
 #define HOOK_EVERY 100000 /* instructions between two looks at the clock */
+#define SERVE_EVERY_US 2000
 #define GC_EVERY 50       /* runs between two steps of the collector */
 
 static struct {
@@ -37,6 +42,7 @@ static struct {
 	_Atomic(struct run *) slow; /* the script that runs longer than busy-reply-threshold */
 	pthread_mutex_t looking; /* at what is slow: it does not end meanwhile */
 	atomic_bool kill;
+	atomic_bool abort; /* the server ends, and nothing of what runs is kept */
 } cache = { .adding = PTHREAD_MUTEX_INITIALIZER, .right = PTHREAD_MUTEX_INITIALIZER, .looking = PTHREAD_MUTEX_INITIALIZER };
 
 static _Thread_local bool has_right;
@@ -260,12 +266,24 @@ uint64_t script_vm_memory(void)
 
 /* ------------------------------------------------------------------ where it runs */
 
+static void wait_for_right(void)
+{
+	struct timespec until;
+	int ms = 50;
+	do {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += ms * 1000000L;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+	} while (pthread_mutex_timedlock(&cache.right, &until) == ETIMEDOUT && (ms = busy_idle()));
+}
+
 /* Wait for the right to run a script; nothing of the command is done yet. */
 static void take_right(struct worker *w)
 {
 	if (pthread_mutex_trylock(&cache.right)) {
 		exec_out(w->index);
-		pthread_mutex_lock(&cache.right);
+		wait_for_right();
 		exec_in(w->index);
 		worker_refresh_clock(w);
 	}
@@ -334,21 +352,52 @@ enum exec_class script_plan_job(struct call *c, struct store_lockset *locks, con
 
 /* ------------------------------------------------------------------ a run */
 
-/* From time to time within a script: whether it is slow, or to be killed. */
+/* The first of several slow ones is what SCRIPT KILL ends; then it is the next one's turn. */
+static void become_slow(struct run *run)
+{
+	if (!busy_keep(worker_current))
+		return; /* out of memory; the next time perhaps */
+	pthread_mutex_lock(&cache.looking);
+	if (!atomic_load(&cache.slow)) {
+		run->argv = run->call->argv;
+		run->argc = run->call->argc;
+		atomic_store(&cache.slow, run);
+		dispatch_set_gate(GATE_BUSY, true);
+		log_warning("Slow script detected: still in execution after %lld milliseconds. You can try killing the script "
+		            "using the %s KILL command. Script name is: %s.",
+		            (long long)(clock_mono_us() - run->start_us) / 1000, run->job->function ? "FUNCTION" : "SCRIPT",
+		            run->job->name);
+	}
+	pthread_mutex_unlock(&cache.looking);
+}
+
+/* From time to time within a script: whether it is slow, or to be killed. While it is slow, this loop's clients are
+ * answered from here. */
 static void look_at_clock(lua_State *L, lua_Debug *ar)
 {
 	struct run *run = run_current;
+	int64_t now_us = clock_mono_us(), threshold_us = config()->busy_reply_threshold_ms * 1000;
 	(void)ar;
-	if (!run || clock_mono_us() - run->start_us < config()->busy_reply_threshold_ms * 1000)
+	if (!run || threshold_us <= 0 || now_us - run->start_us < threshold_us)
 		return;
-	struct run *none = NULL; /* of several slow ones SCRIPT KILL ends the first, then the next */
-	if (!atomic_compare_exchange_strong(&cache.slow, &none, run) && none != run)
+	if (!atomic_load(&cache.slow))
+		become_slow(run);
+	if (now_us - run->served_us >= SERVE_EVERY_US) {
+		busy_turn(worker_current);
+		run->served_us = clock_mono_us();
+	}
+	bool abort = atomic_load(&cache.abort);
+	if (!abort && (atomic_load(&cache.slow) != run || !atomic_load(&cache.kill) || run->wrote))
 		return;
-	if (!atomic_load(&cache.kill) || run->wrote)
-		return;
-	run->killed = true;
+	run->aborted |= abort;
 	lua_sethook(L, look_at_clock, LUA_MASKLINE, 0); /* again after whatever pcall() may catch this */
-	luaL_error(L, "Script killed by user with %s KILL.", run->job->function ? "FUNCTION" : "SCRIPT");
+	const char *how = abort ? "SHUTDOWN NOSAVE" : run->job->function ? "FUNCTION KILL" : "SCRIPT KILL";
+	luaL_error(L, "Script killed by user with %s.", how);
+}
+
+void script_abort(void)
+{
+	atomic_store(&cache.abort, true);
 }
 
 /* What is slow and may be looked at until let_go(); NULL: nothing. */
@@ -365,9 +414,17 @@ static void let_go(void)
 
 static const char *busy(const struct run *run)
 {
-	return run->job->function
+	return run && run->job->function
 	               ? "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
 	               : "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+}
+
+const char *script_busy_text(void)
+{
+	const struct run *run = look_at_slow();
+	const char *text = busy(run);
+	let_go();
+	return text;
 }
 
 const char *script_kill(bool function)
@@ -404,9 +461,9 @@ const char *script_reply_stats(struct reply *r)
 		reply_cstr(r, "name");
 		reply_cstr(r, run->job->name);
 		reply_cstr(r, "command");
-		reply_array(r, run->call->argc);
-		for (unsigned i = 0; i < run->call->argc; i++)
-			reply_bulk(r, run->call->argv[i].ptr, run->call->argv[i].len);
+		reply_array(r, run->argc);
+		for (unsigned i = 0; i < run->argc; i++)
+			reply_bulk(r, run->argv[i].ptr, run->argv[i].len);
 		reply_cstr(r, "duration_ms");
 		reply_int(r, (clock_mono_us() - run->start_us) / 1000);
 	}
@@ -489,9 +546,13 @@ static void end_run(struct run *run)
 	}
 	struct run *me = run;
 	pthread_mutex_lock(&cache.looking);
-	if (atomic_compare_exchange_strong(&cache.slow, &me, NULL))
+	if (atomic_compare_exchange_strong(&cache.slow, &me, NULL)) {
 		atomic_store(&cache.kill, false);
+		dispatch_set_gate(GATE_BUSY, false);
+	}
 	pthread_mutex_unlock(&cache.looking);
+	if (run->aborted && c->effects)
+		effects_reset(c->effects);
 	run_current = NULL;
 }
 

@@ -92,6 +92,10 @@ void script_give_up(struct call *c);
 
 /* SCRIPT KILL, FUNCTION KILL: "" done, or the error reply. */
 const char *script_kill(bool function);
+/* Why others are refused while a script runs for too long. */
+const char *script_busy_text(void);
+/* End whatever is slow, even if it has written: its effects are dropped. The process ends. */
+void script_abort(void);
 /* The beginning of FUNCTION STATS: a map of two, its first pair says which function runs for too long. "" done, or the
  * error reply: a script does. */
 const char *script_reply_stats(struct reply *r);

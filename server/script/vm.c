@@ -11,7 +11,9 @@
 #include "server/clock.h"
 #include "server/script/script.h"
 
-#define MEMORY_MAX ((size_t)1 << 32) /* of one interpreter */
+#define PATTERN_MAX 10000
+
+size_t vm_memory_max = (size_t)1 << 32;
 
 _Thread_local struct run *run_current;
 
@@ -25,7 +27,7 @@ static void *vm_alloc(void *ctx, void *p, size_t old, size_t size)
 		free(p);
 		return NULL;
 	}
-	if (size > old && !vm->unlimited && vm->memory + (size - old) > MEMORY_MAX)
+	if (size > old && !vm->unlimited && vm->memory + (size - old) > vm_memory_max)
 		return NULL;
 	void *fresh = realloc(p, size);
 	if (fresh)
@@ -173,6 +175,16 @@ static int catch_errors(lua_State *L)
 	lua_pushboolean(L, !failed);
 	lua_insert(L, 1);
 	return lua_gettop(L);
+}
+
+/* find, match, gmatch, gsub: matching calls itself once for each item of a pattern, and a long one would overflow the stack. */
+static int limit_pattern(lua_State *L)
+{
+	size_t len;
+	const char *pattern = lua_tolstring(L, 2, &len);
+	if (pattern && len > PATTERN_MAX && !lua_toboolean(L, 4) && strcspn(pattern, "^$*+?.([%-") < len)
+		return luaL_error(L, "pattern is too long");
+	return call_original(L);
 }
 
 /* Text only: bytecode could do anything. */
@@ -401,6 +413,7 @@ static void add_base(lua_State *L)
 
 static void add_libraries(lua_State *L)
 {
+	static const char *const matching[] = { "find", "match", "gmatch", "gfind", "gsub" };
 	open_library(L, LUA_COLIBNAME, luaopen_base); /* again: its globals are not seen by scripts */
 	lua_pop(L, 1);
 	lua_getglobal(L, LUA_COLIBNAME);
@@ -417,6 +430,8 @@ static void add_libraries(lua_State *L)
 	set_function(L, "randomseed", math_randomseed);
 	add_library(L, "math");
 	open_library(L, LUA_STRLIBNAME, luaopen_string);
+	for (size_t i = 0; i < sizeof matching / sizeof *matching; i++)
+		wrap(L, matching[i], limit_pattern);
 	vm_protect(L);
 	lua_pushliteral(L, "");
 	lua_getmetatable(L, -1);

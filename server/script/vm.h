@@ -41,14 +41,18 @@ struct run {
 	struct vm *vm;
 	struct call *call;
 	const struct script_job *job;
+	const struct arg *argv; /* of the call, for others to read once it is slow */
+	unsigned argc;
 	bool read_only, wrote, oom;
 	bool upgraded;  /* everybody else was stopped in the middle */
 	bool no_effects; /* redis.set_repl(REPL_NONE) */
-	bool killed;
-	int64_t start_us;
+	bool aborted;
+	int64_t start_us, served_us;
 	unsigned repl;
 };
 extern _Thread_local struct run *run_current;
+
+extern size_t vm_memory_max; /* of one interpreter */
 
 struct vm *vm_new(enum vm_kind kind);
 void vm_free(struct vm *vm);

@@ -208,6 +208,15 @@ START_TEST(test_limits)
 	expect_eval("return cmsgpack.unpack_limit('\\1', -1)", "-ERR user_script:1: Invalid request to unpack");
 	expect_eval("local t = {} t.a = t return #cmsgpack.pack(t) > 10", ":1\r\n");
 	expect_eval("local function f() return f() + 1 end return f()", "-ERR user_script:1: stack overflow");
+	/* Patterns: ends Redis */
+	expect_eval("return string.find(string.rep('a', 300000), string.rep('a?', 300000) .. 'b')", "-ERR user_script:1: pattern is too long");
+	expect_eval("return ('a'):gsub(string.rep('(', 300000), '')", "-ERR user_script:1: pattern is too long");
+	expect_eval("return string.find(string.rep('a', 4900), string.rep('a?', 4900))", ":1\r\n");
+	expect_eval("return string.find('x' .. string.rep('.', 300000), string.rep('.', 300000), 1, true)", ":2\r\n");
+	expect_eval("return loadstring('return ' .. string.rep('(', 300000)) == nil", ":1\r\n");
+	expect_eval("return loadstring('return ' .. string.rep('a..', 300000) .. '1') == nil", ":1\r\n");
+	expect_eval("local t = {} for i = 1, 300 do t = setmetatable({}, {__index = t}) end return t.x", "-ERR user_script:1: loop in gettable");
+	expect_eval("local t = setmetatable({}, {__tostring = function(t) return tostring(t) end}) return tostring(t)", "-ERR ");
 	expect(c, "PING", "+PONG\r\n");
 }
 END_TEST
