@@ -33,10 +33,10 @@ static void finish(struct dial *d, int err)
 
 static int open_socket(struct dial *d, const struct sockaddr_storage *to, socklen_t len)
 {
-	int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(to->ss_family, (d->addr.udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (to->ss_family != AF_UNIX)
+	if (to->ss_family != AF_UNIX && !d->addr.udp)
 		accept_set_options(d->loop->server, fd);
 	if (connect(fd, (const struct sockaddr *)to, len) == 0 || errno == EINPROGRESS)
 		return fd;
@@ -113,6 +113,8 @@ void dial_ready(struct net_conn *c)
 		return;
 	}
 	c->flags &= ~(uint32_t)(CONN_DIALLING | CONN_ARM_READ | CONN_ARM_WRITE);
+	if (d->addr.udp)
+		c->flags |= CONN_DATAGRAM;
 	if (c->flags & CONN_HANDSHAKE) {
 		conn_handshake(c);
 		return;
@@ -182,8 +184,11 @@ int net_dial(struct net_loop *l, const struct net_dial *wanted)
 	d->due_ms = loop_clock_ms() + (wanted->timeout_ms > 0 ? wanted->timeout_ms : DIAL_MS);
 	int err = addr_parse(wanted->url, &d->addr);
 	d->d.url = NULL;
-	if (!err && d->addr.udp)
-		err = -EOPNOTSUPP;
+	if (!err && d->addr.udp) {
+		err = d->d.transport ? -EOPNOTSUPP : 0;
+		d->d.transport = &udp_transport;
+		d->d.transport_ctx = l->server;
+	}
 	if (!err && d->addr.unix_socket) {
 		d->to_len[d->n++] = addr_unix(&d->addr, d->to);
 	} else if (!err && is_literal(&d->addr)) {

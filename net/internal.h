@@ -41,6 +41,7 @@ enum conn_flag {
 	CONN_SENDING = 1 << 23,   /* in loop.sending */
 	CONN_LEAVING = 1 << 24,   /* to be detached as soon as nothing of it is under way */
 	CONN_UNSEEN = 1 << 25,    /* bytes came that data() was not called for: it was paused */
+	CONN_DATAGRAM = 1 << 26,  /* each piece of output is a datagram */
 };
 
 /* A piece of output of this turn, or (copied) one that waits for the socket. */
@@ -315,6 +316,7 @@ void dial_ready(struct net_conn *c);
 void udp_ready(struct net_loop *l, struct net_listener *li);
 void udp_flush(struct net_loop *l);
 void udp_free(struct net_loop *l);
+extern const struct net_transport udp_transport; /* of dialled sockets; its context is the server */
 
 /* mailbox.c */
 void mailbox_run(struct net_loop *l);

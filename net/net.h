@@ -197,10 +197,13 @@ void net_server_set_keepalive(struct net_server *s, int seconds);
 void net_server_set_idle_timeout(struct net_server *s, int ms);
 
 /*
- * Connect to an address (as for net_listen(), without options; not udp://) without blocking: names are resolved on a
- * thread of their own. The connection belongs to the loop l. done() runs on that loop exactly once: with the connection,
- * just before its open(), or with NULL and -errno. transport may be NULL. 0 or -errno [any]; after an error done() is not
- * called.
+ * Connect to an address (as for net_listen(), without options) without blocking: names are resolved on a thread of their
+ * own. The connection belongs to the loop l. done() runs on that loop exactly once: with the connection, just before its
+ * open(), or with NULL and -errno. transport may be NULL. 0 or -errno [any]; after an error done() is not called.
+ *
+ * A udp:// address makes a connection with one peer (without transport, nor may it be detached): data() is called for
+ * each datagram that is not empty, behind what was not discarded of those before, and each net_write(), net_writev() or
+ * the like makes one. What the socket does not take at once is dropped. ECONNREFUSED closes it: nobody is there.
  */
 struct net_transport;
 struct net_dial {

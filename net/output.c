@@ -55,7 +55,7 @@ int net_out_begin(struct net_conn *c, size_t least, char **cur, char **end)
 		a->pos = p;
 	}
 	struct seg *t = c->out_tail;
-	if (!c->out || t->release || t->p + t->len != a->pos) { /* somebody else wrote in between */
+	if (!c->out || t->release || t->p + t->len != a->pos || (c->flags & CONN_DATAGRAM)) { /* not in one piece with it */
 		if (!new_seg(c, a->pos))
 			return -ENOMEM;
 	}
@@ -173,7 +173,7 @@ static bool keep_reference(struct net_conn *c, const struct seg *s)
 static bool keep_copy(struct net_conn *c, const struct seg *s)
 {
 	struct seg *k = c->pend ? c->pend->tail : NULL;
-	if (!k || k->release || (size_t)(k->base + k->cap - (k->p + k->len)) < s->len) {
+	if (!k || k->release || (c->flags & CONN_DATAGRAM) || (size_t)(k->base + k->cap - (k->p + k->len)) < s->len) {
 		k = add_waiting(c, s->len > CHUNK ? s->len : CHUNK);
 		if (!k)
 			return false;

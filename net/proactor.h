@@ -92,14 +92,14 @@ int net_proactor_read(struct net_proactor *p, net_proactor_conn conn, void *buf,
 /* Read the whole buffer full; NULL as above, but with a size. */
 int net_proactor_read_full(struct net_proactor *p, net_proactor_conn conn, void *buf, size_t size, int64_t timeout_ms,
                            void *ctx);
-/* Write the whole buffer. The library's own buffer of a read may be written as well, from where it lies: submitted before the next wait begins, it
- * stays valid for the write. If a write expires when a part of it went out, later ones fail with -EPIPE: the peer could
- * not tell where they begin. */
+/* Write the whole buffer. The library's own buffer of a read may be written as well, from where it lies: submitted before
+ * the next wait begins, it stays valid for the write. If a write expires when a part of it went out, later ones fail with
+ * -EPIPE: the peer could not tell where they begin. */
 int net_proactor_write(struct net_proactor *p, net_proactor_conn conn, const void *buf, size_t size, int64_t timeout_ms,
                        void *ctx);
 /* Send FIN after the writes before it; reading goes on. */
 int net_proactor_finish(struct net_proactor *p, net_proactor_conn conn, int64_t timeout_ms, void *ctx);
-/* Accept one connection: net_result.accepted. While descriptors are short, accepting pauses: the operation stays under way. */
+/* Accept one connection: net_result.accepted. While descriptors are short it stays under way, and others are served. */
 int net_proactor_accept(struct net_proactor *p, net_proactor_conn listener, int64_t timeout_ms, void *ctx);
 
 /* Wait for results, at most timeout_ms (< 0: for ever); how many (at most max), 0 when the time is over or

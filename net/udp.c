@@ -1,6 +1,7 @@
 /*
  * udp: datagrams. They come in up to 32 with one recvmmsg(), each handed to packet(); what is sent in a turn leaves with
- * one sendmmsg() per socket when the turn ends. There are no connections, so there is no open() and no close().
+ * one sendmmsg() per socket when the turn ends. There are no connections, so there is no open() and no close(), but for
+ * sockets that were dialled.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -120,6 +121,76 @@ void udp_flush(struct net_loop *l)
 	l->udp->first = NULL;
 	l->udp->last = &l->udp->first;
 }
+
+/* ------------------------------------------------------------------ dialled sockets */
+
+/* A connection with one peer, below which lies a transport of datagrams: each read takes one, and each piece of output is
+ * one. What the socket does not take is dropped; only that nobody is there is an error. */
+struct udp_state {
+	struct net_server *server;
+	bool drained;
+};
+
+static void *new_state(void *ctx, int fd, bool client, const char *host)
+{
+	struct net_server *s = ctx;
+	(void)fd;
+	(void)client;
+	(void)host;
+	struct udp_state *u = s->o.realloc(NULL, sizeof *u);
+	if (u)
+		*u = (struct udp_state){ .server = s, .drained = true };
+	return u;
+}
+
+static void free_state(void *state)
+{
+	struct udp_state *u = state;
+	u->server->o.realloc(u, 0);
+}
+
+/* An empty datagram is not an end. */
+static ssize_t read_one(void *state, int fd, void *buf, size_t len)
+{
+	struct udp_state *u = state;
+	ssize_t n;
+	do
+		n = recv(fd, buf, len, MSG_DONTWAIT);
+	while (n == 0);
+	u->drained = n < 0 && errno != EINTR;
+	return n < 0 ? -errno : n;
+}
+
+/* Edge-triggered pollers say no more about the datagrams behind the first. */
+static bool has_more(const void *state)
+{
+	const struct udp_state *u = state;
+	return u->server->o.edge_triggered && !u->drained;
+}
+
+static ssize_t write_each(void *state, int fd, const struct iovec *iov, int n)
+{
+	struct mmsghdr m[BATCH];
+	size_t total = 0;
+	(void)state;
+	for (int i = 0; i < n; i++)
+		total += iov[i].iov_len;
+	for (int done = 0; done < n;) {
+		int batch = n - done < BATCH ? n - done : BATCH;
+		for (int i = 0; i < batch; i++)
+			m[i].msg_hdr = (struct msghdr){ .msg_iov = (struct iovec *)(uintptr_t)&iov[done + i], .msg_iovlen = 1 };
+		int r = sendmmsg(fd, m, (unsigned)batch, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (r < 0 && errno == ECONNREFUSED)
+			return -errno;
+		done += r > 0 ? r : 1;
+	}
+	return (ssize_t)total;
+}
+
+const struct net_transport udp_transport = {
+	.name = "udp", .new_state = new_state, .read = read_one, .writev = write_each, .pending = has_more,
+	.free_state = free_state,
+};
 
 int net_multicast(struct net_listener *li, const char *group, const char *interface, bool join)
 {
