@@ -402,6 +402,21 @@ static void section_keyspace(struct info_text *t, struct store_op *op)
 	}
 }
 
+static void section_loops(struct info_text *t, struct store_op *op)
+{
+	struct net_server *net = server_net();
+	(void)op;
+	info_add(t, "# Loops\r\n");
+	for (int i = 0; net && i < net_server_loops(net); i++) {
+		struct net_loop_stats s;
+		net_loop_get_stats(net_server_loop(net, i), &s);
+		info_add(t, "loop%d:connections=%llu,turns=%llu,commands=%llu,busy_us=%llu\r\n", i,
+		         (unsigned long long)s.connections, (unsigned long long)s.turns,
+		         (unsigned long long)__atomic_load_n(&stats_of((unsigned)i)->counter[STAT_COMMANDS], __ATOMIC_RELAXED),
+		         (unsigned long long)s.busy_ns / 1000);
+	}
+}
+
 static const struct section {
 	const char *name;
 	void (*add)(struct info_text *t, struct store_op *op);
@@ -420,6 +435,7 @@ static const struct section {
 	{ "latencystats", section_latencystats, false },
 	{ "cluster", section_cluster, true },
 	{ "keyspace", section_keyspace, true },
+	{ "loops", section_loops, false },
 };
 enum { SECTIONS = sizeof sections / sizeof *sections };
 

@@ -29,7 +29,7 @@ static void expect_sections(const char *sections, const char *want)
 START_TEST(sections)
 {
 	static const char all[] = "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats Errorstats "
-				  "Latencystats Cluster Keyspace";
+				  "Latencystats Cluster Keyspace Loops";
 	static const char usual[] = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace";
 	expect_sections("", usual);
 	expect_sections("default", usual);
@@ -181,5 +181,35 @@ START_TEST(shutdown_ends)
 }
 END_TEST
 
+START_TEST(loops)
+{
+	static struct resp_client *more[8];
+	unsigned long long connections = 0, commands = 0, n[4];
+	for (int i = 0; i < 8; i++) {
+		more[i] = connect_to(&server);
+		expect_any(more[i], "PING");
+	}
+	struct resp_value *v = resp_ask(c, "INFO loops"), *usual = resp_ask(c, "INFO");
+	const char *at = strchr(v->text, '\n') + 1;
+	ck_assert(!strncmp(v->text, "# Loops\r\n", 9));
+	ck_assert_ptr_null(strstr(usual->text, "# Loops"));
+	for (int i = 0; i < proc_loops(); i++, at = strchr(at, '\n') + 1) {
+		int loop = -1;
+		ck_assert_int_eq(sscanf(at, "loop%d:connections=%llu,turns=%llu,commands=%llu,busy_us=%llu", &loop, &n[0], &n[1],
+		                        &n[2], &n[3]), 5);
+		ck_assert_int_eq(loop, i);
+		connections += n[0];
+		commands += n[2];
+	}
+	ck_assert_str_eq(at, "");
+	ck_assert_uint_ge(connections, 9);
+	ck_assert_uint_ge(commands, 8);
+	for (int i = 0; i < 8; i++)
+		resp_close(more[i]);
+	resp_value_free(v);
+	resp_value_free(usual);
+}
+END_TEST
+
 COMMAND_TESTS("info", sections, fields, counters, keyspace, memory_grows, clients_are_counted, time_and_lolwut,
-              shutdown_ends)
+              loops, shutdown_ends)

@@ -16,6 +16,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "tests/diff/fields.h"
 #include "tests/diff/messages.h"
 #include "tests/diff/schedule.h"
 
@@ -420,6 +421,10 @@ int main(int argc, char **argv)
 	for (long i = 0; i < o.messages && r.mismatches < r.max && !result; i++)
 		result = run_schedule(&r, messages_run, " --messages", o.seed + (uint64_t)i, o.resp ? o.resp : i % 2 ? 3 : 2);
 	bool all = !r.groups;
+	if (all && !result && !(result = sides_begin(&r.sides, 2))) {
+		fields_compare(&r.sides, schedule_differs, &r);
+		sides_end(&r.sides);
+	}
 	r.groups = "evict";
 	for (uint64_t i = 0; all && i <= o.count / 50000 && r.mismatches < r.max && !result; i++)
 		result = run_chunk(&r, o.seed + i, o.resp ? o.resp : i % 2 ? 3 : 2, CHUNK);
