@@ -50,7 +50,7 @@ static struct vm *my_vm(void)
 {
 	struct vm **vm = &functions.vms[worker_current ? worker_current->index : functions.loops - 1];
 	if (!*vm)
-		*vm = vm_new(VM_FUNCTIONS);
+		__atomic_store_n(vm, vm_new(VM_FUNCTIONS), __ATOMIC_RELEASE); /* INFO looks at them */
 	return *vm;
 }
 
