@@ -390,8 +390,6 @@ START_TEST(test_a_slow_function_is_killed)
 	struct resp_bytes r;
 	const char *nothing = "*4\r\n$14\r\nrunning_script\r\n$-1\r\n";
 	expect(c, "FUNCTION KILL", "-NOTBUSY No scripts in execution right now.\r\n");
-	if (proc_loops() == 1)
-		return;
 	struct resp_client *slow = connect_to(&server), *killer = connect_to(&server);
 	expect(c, "FUNCTION FLUSH", OK);
 	load(c, "lib", "spin", "while true do end");
@@ -406,9 +404,39 @@ START_TEST(test_a_slow_function_is_killed)
 	expect_prefix(killer, "SCRIPT KILL", "-BUSY ");
 	expect(killer, "FUNCTION KILL", OK);
 	expect_reply(slow, "-ERR Script killed by user with FUNCTION KILL. script: spin, on @user_function:2.\r\n");
+	ck_assert(resp_send(slow, "EVAL \"while true do end\" 0"));
+	do {
+		ck_assert(resp_send(killer, "FUNCTION KILL") && resp_read(killer, &r));
+	} while (!strncmp(r.ptr, "-NOTBUSY", 8));
+	ck_assert_msg(!strncmp(r.ptr, "-BUSY Redis is busy running a script. You can only call SCRIPT KILL", 67), "%.*s", (int)r.len,
+	              r.ptr);
+	expect_prefix(killer, "FUNCTION STATS", "-BUSY ");
+	expect_prefix(killer, "FUNCTION LIST", "-BUSY ");
+	expect(killer, "SCRIPT KILL", OK);
+	expect_prefix(slow, NULL, "-ERR Script killed by user with SCRIPT KILL. script: ");
 	expect(c, "CONFIG SET busy-reply-threshold 5000", OK);
 	resp_close(slow);
 	resp_close(killer);
+}
+END_TEST
+
+START_TEST(test_a_function_that_wrote_is_not_killed)
+{
+	struct proc p;
+	own_server(&p, "save \"\"\nbusy-reply-threshold 50\n");
+	struct resp_client *slow = connect_to(&p), *killer = connect_to(&p);
+	struct resp_bytes r;
+	load(slow, "lib", "spin", "redis.call('set', KEYS[1], 1) local n = 0 while n < 3e7 do n = n + 1 end return n");
+	ck_assert(resp_send(slow, "FCALL spin 1 k"));
+	do {
+		ck_assert(resp_send(killer, "FUNCTION KILL") && resp_read(killer, &r));
+	} while (!strncmp(r.ptr, "-NOTBUSY", 8));
+	ck_assert_msg(!strncmp(r.ptr, "-UNKILLABLE ", 12), "%.*s", (int)r.len, r.ptr);
+	expect_reply(slow, ":30000000\r\n");
+	expect(killer, "FUNCTION KILL", "-NOTBUSY No scripts in execution right now.\r\n");
+	resp_close(slow);
+	resp_close(killer);
+	ck_assert_int_eq(proc_stop(&p), 0);
 }
 END_TEST
 
@@ -560,4 +588,5 @@ END_TEST
 COMMAND_TESTS_WITH("functions", "enable-debug-command yes\n", test_first_line, test_registering, test_loading_is_fenced,
                    test_calls, test_listing, test_names_collide, test_restoring, test_payloads,
                    test_exchange_with_another_server, test_all_loops_call, test_a_slow_function_is_killed,
-                   test_journal_and_transactions, test_memory_limit, test_saving, test_log_rdb_base, test_log_commands_base)
+                   test_a_function_that_wrote_is_not_killed, test_journal_and_transactions, test_memory_limit,
+                   test_saving, test_log_rdb_base, test_log_commands_base)
