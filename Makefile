@@ -54,7 +54,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 pic = $(patsubst %.c,$(B)/pic/%.o,$(1))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/%)
-KQUEUE_BIN := $(addprefix $(B)/tests/test_kqueue_,conn server codec websocket)
+KQUEUE_BIN := $(addprefix $(B)/tests/test_kqueue_,conn server codec websocket proactor udp)
 COMMANDS_BIN := $(COMMANDS_SRC:tests/commands/%.c=$(B)/tests/commands/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/%)
 OUR_LIBS := $(B)/libserver.a $(B)/libshoalstore.a $(B)/libshoalnet.a
@@ -213,12 +213,16 @@ examples: $(EXAMPLES) ## the programs of net/examples
 $(B)/examples/%: $(B)/obj/net/examples/%.o $(B)/libshoalnet.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -luring -pthread
-$(addprefix $(B)/tests/test_net_examples,$(empty) _codec _more): | $(EXAMPLES)
+$(addprefix $(B)/tests/test_net_examples,$(empty) _codec _more _proactor): | $(EXAMPLES)
 # The code of the README's section about messages is tested as it stands there.
 $(B)/gen/net_messages.c: net/README.md
 	$(Q)mkdir -p $(@D); sed -n '/^## Messages$$/,/^## Rules$$/p' $< | sed -n '/^```c$$/,/^```$$/{/^```/d;p}' >$@
 $(B)/obj/tests/unit/test_net_examples_codec.o: $(B)/gen/net_messages.c
 $(B)/obj/tests/unit/test_net_examples_codec.o: ALL_CFLAGS += -I$(B)
+$(B)/gen/net_proactor.c: net/README.md
+	$(Q)mkdir -p $(@D); sed -n '/^## The proactor$$/,/^## Examples$$/p' $< | sed -n '/^```c$$/,/^```$$/{/^```/d;p}' >$@
+$(B)/obj/tests/unit/test_net_examples_proactor.o: $(B)/gen/net_proactor.c
+$(B)/obj/tests/unit/test_net_examples_proactor.o: ALL_CFLAGS += -I$(B)
 
 # Echo servers on libshoalnet, bare epoll, libuv and libevent, and the load that drives them.
 BENCH_NET := $(addprefix $(B)/bench/net/,load send echo_shoal echo_epoll echo_uv echo_event)
