@@ -4,7 +4,7 @@
 
 #include "net/internal.h"
 
-/* FNV-1a over the address without the port: a client keeps its loop. */
+/* FNV-1a over the address without the port, so that a client keeps its loop; mixed, so that neighbours are spread. */
 static unsigned hash_source(const struct sockaddr_storage *a)
 {
 	const unsigned char *p;
@@ -21,6 +21,7 @@ static unsigned hash_source(const struct sockaddr_storage *a)
 	uint64_t h = 14695981039346656037ull;
 	for (size_t i = 0; i < n; i++)
 		h = (h ^ p[i]) * 1099511628211ull;
+	h = (h ^ h >> 33) * 0xff51afd7ed558ccdull;
 	return (unsigned)(h >> 32);
 }
 
