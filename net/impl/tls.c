@@ -21,6 +21,7 @@ struct tls_conn {
 	SSL *ssl;
 	size_t retry; /* a write of this length must be repeated; 0 none */
 	bool failed;
+	bool more; /* there may be bytes that the poller does not know of */
 };
 
 struct net_tls *net_tls_from_context(void *take_ssl_ctx)
@@ -119,6 +120,7 @@ static void *new_state(void *ctx, int fd, bool client, const char *host)
 		free(c);
 		return NULL;
 	}
+	SSL_set_read_ahead(c->ssl, 1);
 	if (!client) {
 		SSL_set_accept_state(c->ssl);
 		return c;
@@ -159,21 +161,35 @@ static int handshake(void *state, enum net_want *want)
 	return err ? err : -ECONNRESET;
 }
 
-/* Records are read until the socket is empty or the room is full. */
+/*
+ * Records are read until the socket is empty or the room is full. The library reads ahead, as much as its buffer holds: if
+ * it began with nothing, holds nothing afterwards and took less than that in between, then the socket was empty, and the
+ * call that would only say so is spared.
+ */
 static ssize_t tls_read(void *state, int fd, void *buf, size_t len)
 {
 	struct tls_conn *c = state;
+	BIO *from = SSL_get_rbio(c->ssl);
+	uint64_t begin = 0;
 	size_t got = 0;
 	(void)fd;
-	while (got < len) {
+	bool drained = false, fresh = false;
+	c->more = false;
+	while (got < len && !drained) {
 		int want = len - got > 1 << 20 ? 1 << 20 : (int)(len - got);
+		if (!SSL_has_pending(c->ssl)) {
+			begin = BIO_number_read(from);
+			fresh = true;
+		}
 		ERR_clear_error();
 		errno = 0;
 		int r = SSL_read(c->ssl, (char *)buf + got, want);
 		if (r <= 0)
 			return got ? (ssize_t)got : error_of(c, r);
 		got += (size_t)r;
+		drained = fresh && !SSL_has_pending(c->ssl) && BIO_number_read(from) - begin < SSL3_RT_MAX_PLAIN_LENGTH;
 	}
+	c->more = !drained && SSL_has_pending(c->ssl);
 	return (ssize_t)got;
 }
 
@@ -219,7 +235,7 @@ static ssize_t tls_writev(void *state, int fd, const struct iovec *iov, int n)
 
 static bool pending(const void *state)
 {
-	return SSL_pending(((const struct tls_conn *)state)->ssl) > 0;
+	return ((const struct tls_conn *)state)->more;
 }
 
 static void finish(void *state)
