@@ -127,7 +127,7 @@ static int bulk_slow(const char **p, const char *end, const struct resp_limits *
 		return -RESP_BAD_BULK_LEN;
 	if (n > UNAUTH_BULK && !limits->authenticated)
 		return -RESP_UNAUTH_BULK;
-	if (end - q < n + 2) {
+	if (end - q < 2 || end - q - 2 < n) {
 		*need = (size_t)(q - s) + (size_t)n + 2;
 		return 0;
 	}

@@ -43,6 +43,7 @@ static void repeat(char *out, size_t size, const char *what)
 		memcpy(out + i, what, n);
 }
 
+/* SAFETY: slow and silent clients: never read. */
 START_TEST(never_reads_large_replies)
 {
 	enum { N = 400 };
@@ -88,6 +89,7 @@ START_TEST(never_reads_small_replies)
 }
 END_TEST
 
+/* SAFETY: slow and silent clients: no buffer for the idle. */
 START_TEST(idle_connections_are_small)
 {
 	enum { N = 10000, WARM = 500 };
@@ -177,6 +179,7 @@ START_TEST(before_authentication)
 }
 END_TEST
 
+/* SAFETY: pre-auth memory (CVE-2021-32675). */
 START_TEST(memory_before_authentication)
 {
 	static const struct {
@@ -202,6 +205,7 @@ START_TEST(memory_before_authentication)
 }
 END_TEST
 
+/* SAFETY: pre-auth output (CVE-2025-21605). */
 START_TEST(output_before_authentication)
 {
 	struct proc p;
@@ -264,6 +268,7 @@ START_TEST(output_buffer_limit)
 }
 END_TEST
 
+/* SAFETY: multibulk count and bulk length: memory comes as bytes arrive. */
 START_TEST(large_header_takes_no_memory)
 {
 	enum { N = 200 };
@@ -285,6 +290,7 @@ START_TEST(large_header_takes_no_memory)
 }
 END_TEST
 
+/* SAFETY: connection flood, RST before accept (CVE-2025-48367). */
 START_TEST(flood_of_resets)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)server.port) };

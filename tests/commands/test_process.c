@@ -246,6 +246,7 @@ START_TEST(few_descriptors_at_start)
 }
 END_TEST
 
+/* SAFETY: unix socket race (CVE-2023-45145): see test_net_server.c for the order of calls. */
 START_TEST(unix_socket)
 {
 	struct proc p;

@@ -43,9 +43,10 @@ START_TEST(malformed_bulks)
 }
 END_TEST
 
+/* SAFETY: CRLF leniency. */
 START_TEST(crlf_is_exact)
 {
-	static const char *const bad[] = { "*1\r\n$4\r\nPINGxx", "*1\r\n$4\r\nPING\n\n", "*1\r\n$4\nPING\r\n", "*1\r\n$4\r\nPING\rx" };
+	static const char *const bad[] = { "*2\r\n$4\r\nECHO\r\n$3\nabc\r\n", "*1\n$4\r\nPING\r\n", "*1\r\n$4\r\nPINGxx", "*1\r\n$4\r\nPING\n\n", "*1\r\n$4\nPING\r\n", "*1\r\n$4\r\nPING\rx" };
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct resp_bytes got;
 		struct resp_client *k = connect_to(&server);
@@ -84,6 +85,7 @@ START_TEST(inline_quotes)
 }
 END_TEST
 
+/* SAFETY: empty request, then another protocol type (CVE-2026-27623). */
 START_TEST(empty_requests)
 {
 	const char bytes[] = "\r\n\r\n*1\r\n$4\r\nPING\r\n*0\r\nPING\r\n*-1\r\n\r\n*2\r\n$4\r\nECHO\r\n$0\r\n\r\n";
@@ -163,6 +165,7 @@ START_TEST(split_at_every_byte)
 }
 END_TEST
 
+/* SAFETY: slow clients. */
 START_TEST(byte_by_byte)
 {
 	connect_others();
@@ -197,6 +200,7 @@ START_TEST(error_in_its_order)
 }
 END_TEST
 
+/* SAFETY: reply injection (CVE-2025-67733). */
 START_TEST(no_reply_injection)
 {
 	static const char *const lines[] = {
@@ -211,6 +215,62 @@ START_TEST(no_reply_injection)
 			ck_assert_msg(got.ptr[k] != '\r' && got.ptr[k] != '\n' && got.ptr[k], "%s", lines[i]);
 		expect(c, "PING", "+PONG\r\n");
 	}
+}
+END_TEST
+
+/* SAFETY: reply injection, by scripts: errors and statuses are one line whatever they are made of. */
+START_TEST(no_reply_injection_by_scripts)
+{
+	static const char *const scripts[] = {
+		"return redis.error_reply('a\\r\\n+OK\\r\\nb')", "return redis.error_reply('a\\0b\\r\\n:1')", "return {err='a\\n\\n:1'}",
+		"return redis.status_reply('a\\r\\n:1\\0')", "return {ok='\\r\\n:1'}", "error('a\\r\\n:1\\r\\n')", "error({err='a\\r\\n:1'})",
+		"return redis.call('a\\r\\n:1')", "return redis.pcall('a\\r\\n:1')", "return redis.call('config', 'x\\r\\n:1')",
+	};
+	for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+		char line[160];
+		struct resp_bytes got;
+		snprintf(line, sizeof line, "EVAL \"%s\" 0", scripts[i]);
+		ck_assert(resp_send(c, line) && resp_read(c, &got));
+		ck_assert_msg(*got.ptr == '-' || *got.ptr == '+', "%s", scripts[i]);
+		for (size_t k = 0; k + 2 < got.len; k++)
+			ck_assert_msg(got.ptr[k] != '\r' && got.ptr[k] != '\n' && got.ptr[k], "%s", scripts[i]);
+		expect(c, "PING", "+PONG\r\n");
+	}
+}
+END_TEST
+
+/* SAFETY: bulk and string growth overflow (CVE-2021-21309, -41099); multibulk count times size (CVE-2021-32762, -32765). */
+START_TEST(lengths_near_the_end_of_numbers)
+{
+	static const char *const heads[] = {
+		"*2\r\n$4\r\nECHO\r\n$9223372036854775807\r\nabc", "*2\r\n$4\r\nECHO\r\n$9223372036854775805\r\nabc",
+		"*2\r\n$9223372036854775800\r\nabc", "*2147483647\r\n$4\r\nMGET\r\n$1\r\na\r\n", "*2147483647\r\n$2147483647\r\nabc",
+		"*1073741824\r\n$3\r\nSET\r\n", "*268435456\r\n$4294967296\r\nx",
+	};
+	struct proc p;
+	struct resp_client *k[sizeof heads / sizeof *heads];
+	own_server(&p, "proto-max-bulk-len 9223372036854775807\n");
+	struct resp_client *other = connect_to(&p);
+	expect(other, "PING", "+PONG\r\n");
+	size_t before = proc_rss(&p);
+	for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+		k[i] = connect_to(&p);
+		ck_assert(resp_send_bytes(k[i], heads[i], strlen(heads[i])));
+	}
+	for (int i = 0; i < 16; i++) {
+		struct resp_client *o = connect_to(&p);
+		expect(o, "PING", "+PONG\r\n");
+		resp_close(o);
+	}
+	expect(other, "SET s x", "+OK\r\n");
+	expect_prefix(other, "SETRANGE s 9223372036854775800 12345678901234567890", "-ERR ");
+	expect_prefix(other, "SETRANGE s 9223372036854775807 x", "-ERR ");
+	expect_bulk(other, "GET s", "x");
+	ck_assert_msg(proc_rss(&p) < before + (32u << 20) || proc_time_factor() > 1, "headers took memory");
+	for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+		resp_close(k[i]);
+	resp_close(other);
+	ck_assert_int_eq(proc_stop(&p), 0);
 }
 END_TEST
 
@@ -265,4 +325,5 @@ END_TEST
 
 COMMAND_TESTS("protocol", malformed_arrays, malformed_bulks, crlf_is_exact, oversized_headers, inline_quotes, empty_requests,
               split_at_every_byte, byte_by_byte, truncated_and_closed, error_in_its_order, no_reply_injection,
+              no_reply_injection_by_scripts, lengths_near_the_end_of_numbers,
               long_command_names, many_arguments, large_value_in_pieces)

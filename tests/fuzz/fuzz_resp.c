@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	struct resp_limits limits = {
-		.max_bulk = data[0] & 1 ? 1024 : 512 << 20,
+		.max_bulk = data[0] & 1 ? 1024 : data[0] & 16 ? INT64_MAX : 512 << 20,
 		.max_args = data[0] & 2 ? 16 : 1024 * 1024,
 		.max_inline = data[0] & 4 ? 64 : 64 * 1024,
 		.authenticated = !(data[0] & 8),

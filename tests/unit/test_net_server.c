@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -171,6 +172,19 @@ START_TEST(addresses_that_cannot_be)
 }
 END_TEST
 
+/* SAFETY: unix socket race (CVE-2023-45145): while the socket does not have its permissions yet, nobody can connect. */
+static atomic_int early; /* 0: not tried, 1: refused, 2: let in */
+
+int chmod(const char *path, mode_t mode)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	snprintf(un.sun_path, sizeof un.sun_path, "%s", path);
+	atomic_store(&early, connect(fd, (struct sockaddr *)&un, sizeof un) == 0 ? 2 : 1);
+	close(fd);
+	return fchmodat(AT_FDCWD, path, mode, 0);
+}
+
 START_TEST(unix_sockets_have_their_mode_and_replace_leftovers)
 {
 	struct net_options o;
@@ -188,6 +202,7 @@ START_TEST(unix_sockets_have_their_mode_and_replace_leftovers)
 	struct net_server *s = fix_start(&greeter, &o, url, NULL);
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_int_eq(st.st_mode & 0777, 0700);
+	ck_assert_int_eq(atomic_load(&early), 1);
 	ck_assert_ptr_null(net_listen(s, url, &err)); /* somebody answers there */
 	ck_assert_int_eq(err, -EADDRINUSE);
 	ck_assert_ptr_nonnull(net_listen(s, "unix://@net_server_test", &err));
