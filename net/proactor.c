@@ -223,8 +223,9 @@ static void put(struct net_proactor *p, struct op *op)
 	op->prev = p->inbox.last;
 	*(p->inbox.last ? &p->inbox.last->next : &p->inbox.first) = op;
 	p->inbox.last = op;
-	bool wake = p->sleeping;
-	p->sleeping = false;
+	bool wake = atomic_load_explicit(&p->sleeping, memory_order_relaxed);
+	if (wake)
+		atomic_store_explicit(&p->sleeping, false, memory_order_relaxed);
 	pthread_mutex_unlock(&p->lock);
 	if (wake)
 		wakefd_ring(p->wakefd_write);

@@ -80,7 +80,7 @@ struct net_proactor {
 	struct pconn *free_conns;
 	struct op *free_ops;
 	unsigned nfree_ops;
-	bool sleeping;
+	atomic_bool sleeping; /* set under the lock, when the inbox is empty */
 
 	/* of the thread that waits */
 	struct ops got, done; /* results: of reads, which are handed out in the wait that reads; of the rest */

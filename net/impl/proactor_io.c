@@ -462,7 +462,6 @@ static void begin(struct op *op)
 static void collect(struct net_proactor *p)
 {
 	pthread_mutex_lock(&p->lock);
-	p->sleeping = false;
 	struct op *op = p->inbox.first;
 	p->inbox = (struct ops){ 0 };
 	struct op *spare = p->used_ops;
@@ -558,11 +557,15 @@ static void ask(struct net_proactor *p, int64_t until)
 		ms = poll_ms(p, until);
 	if (ms) {
 		pthread_mutex_lock(&p->lock);
-		p->sleeping = !p->inbox.first;
-		ms = p->sleeping ? ms : 0;
+		if (p->inbox.first)
+			ms = 0;
+		else
+			atomic_store(&p->sleeping, true);
 		pthread_mutex_unlock(&p->lock);
 	}
 	int n = p->backend->wait(p->poller, p->events, PROACTOR_EVENTS, ms);
+	if (ms) /* the inbox is looked at before it is set again */
+		atomic_store_explicit(&p->sleeping, false, memory_order_relaxed);
 	for (int i = 0; i < n; i++)
 		heard(p, &p->events[i]);
 	if (ms)

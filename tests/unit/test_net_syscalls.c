@@ -16,63 +16,13 @@
 #include <unistd.h>
 
 #include "net/transport.h"
+#include "tests/lib/failing_calls.h"
 #include "tests/lib/net_fixture.h"
 
 #define BIG (1 << 20)
 #define NTH_MAX 12
 
 /* ------------------------------------------------------------------ the calls that fail */
-
-static const char *target; /* the call to fail; changes while no server runs */
-static int target_error;
-static atomic_long countdown, log_lines, made; /* made: calls on loops' threads */
-static _Thread_local bool inside; /* this thread is in a function of the library */
-
-static bool fails(const char *name)
-{
-	atomic_fetch_add(&made, net_loop_current() != NULL);
-	bool ours = inside || net_loop_current() || strstr(name, "queue_init"); /* on a thread of its own */
-	if (!target || !ours || strcmp(name, target) || atomic_fetch_sub(&countdown, 1) != 1)
-		return false;
-	errno = target_error;
-	return true;
-}
-
-#define REAL(name, type) ((type)(uintptr_t)dlsym(RTLD_NEXT, name))
-#define FAILING(result, name, params, args) \
-	result name params; \
-	result name params \
-	{ \
-		static result(*_Atomic known) params; \
-		result(*real) params = atomic_load(&known); \
-		if (!real) \
-			atomic_store(&known, real = REAL(#name, result(*) params)); \
-		return fails(#name) ? (result)-1 : real args; \
-	}
-struct mmsghdr;
-struct pollfd;
-FAILING(int, socket, (int a, int b, int c), (a, b, c))
-FAILING(int, bind, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n))
-FAILING(int, listen, (int fd, int n), (fd, n))
-FAILING(int, accept4, (int fd, struct sockaddr *a, socklen_t *n, int f), (fd, a, n, f))
-FAILING(int, connect, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n))
-FAILING(int, setsockopt, (int fd, int l, int o, const void *v, socklen_t n), (fd, l, o, v, n))
-FAILING(int, getsockopt, (int fd, int l, int o, void *v, socklen_t *n), (fd, l, o, v, n))
-FAILING(int, getsockname, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n))
-FAILING(int, getpeername, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n))
-FAILING(ssize_t, recv, (int fd, void *p, size_t n, int f), (fd, p, n, f))
-FAILING(ssize_t, send, (int fd, const void *p, size_t n, int f), (fd, p, n, f))
-FAILING(ssize_t, sendmsg, (int fd, const struct msghdr *m, int f), (fd, m, f))
-FAILING(int, sendmmsg, (int fd, struct mmsghdr *m, unsigned n, int f), (fd, m, n, f))
-FAILING(int, recvmmsg, (int fd, struct mmsghdr *m, unsigned n, int f, struct timespec *t), (fd, m, n, f, t))
-FAILING(int, shutdown, (int fd, int how), (fd, how))
-FAILING(int, epoll_create1, (int f), (f))
-FAILING(int, epoll_ctl, (int p, int w, int fd, struct epoll_event *e), (p, w, fd, e))
-FAILING(int, epoll_wait, (int p, struct epoll_event *e, int n, int t), (p, e, n, t))
-FAILING(int, poll, (struct pollfd *p, unsigned long n, int t), (p, n, t))
-FAILING(int, eventfd, (unsigned n, int f), (n, f))
-FAILING(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n))
-FAILING(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))
 
 /* These return their errors. */
 #undef FAILING
@@ -167,8 +117,8 @@ static const struct net_transport transport = {
 
 /* ------------------------------------------------------------------ one short life of a server */
 
-static atomic_long living, opened, closed;
-static struct latch dialled;
+static atomic_long living, opened, closed, log_lines;
+static struct latch dialled; /* a connection, and one of datagrams */
 static _Atomic net_conn_id last_conn;
 
 static void *counting_realloc(void *p, size_t size)
@@ -295,12 +245,14 @@ static void use(struct net_server *s, struct net_listener **l, const char *unix_
 	ask_datagram(net_listener_port(l[3]));
 	snprintf(url, sizeof url, "tcp4://127.0.0.1:%d", net_listener_port(l[0]));
 	inside = true;
-	int err = net_dial(net_server_loop(s, 0), &d);
+	int err = net_dial(net_server_loop(s, 0), &d), other;
 	ck_assert(err == 0 || err == -target_error);
+	snprintf(url, sizeof url, "udp4://127.0.0.1:%d", net_listener_port(l[3]));
+	other = net_dial(net_server_loop(s, 1), &d);
+	ck_assert(other == 0 || other == -target_error);
 	net_send(s, atomic_load(&last_conn), "late", 4, NULL, NULL);
 	inside = false;
-	if (!err)
-		latch_wait(&dialled, 1);
+	latch_wait(&dialled, !err + !other);
 	inside = true;
 	net_unlisten(l[1]);
 	inside = false;
