@@ -171,7 +171,8 @@ static void run_key(struct net_loop *l, struct net_msg *m)
 {
 	struct note *n = (struct note *)m;
 	struct client *c = client_at(l, n->conn);
-	if (c && c->id == n->client && c->tracking)
+	/* The table may know it from before it changed to BCAST. */
+	if (c && c->id == n->client && c->tracking && !(c->tracking->flags & TRACKING_BCAST))
 		tell(c, n);
 	free(n);
 }

@@ -154,6 +154,21 @@ START_TEST(test_broadcasts_by_prefix)
 }
 END_TEST
 
+/* What was read before the change to BCAST is not told any more. */
+START_TEST(test_from_keys_to_broadcasts)
+{
+	struct resp_client *t = tracker("");
+	expect(c, "SET q:1 x", OK);
+	expect_any(t, "GET q:1");
+	expect(t, "CLIENT TRACKING OFF", OK);
+	expect(t, "CLIENT TRACKING ON BCAST PREFIX p:", OK);
+	expect(c, "SET q:1 y", OK);
+	expect(c, "SET p:1 y", OK);
+	expect_reply(t, INVALIDATE("3", "p:1"));
+	resp_close(t);
+}
+END_TEST
+
 START_TEST(test_redirect_to_a_subscriber)
 {
 	struct resp_client *s = connect_to(&server), *t = connect_to(&server);
@@ -224,5 +239,5 @@ START_TEST(test_the_table_is_bounded)
 END_TEST
 
 COMMAND_TESTS("tracking", test_readers_are_told_once, test_resp2_without_redirect, test_own_changes_come_too_unless_noloop,
-              test_expiry_flush_and_transactions, test_optin_and_optout, test_broadcasts_by_prefix,
+              test_expiry_flush_and_transactions, test_optin_and_optout, test_broadcasts_by_prefix, test_from_keys_to_broadcasts,
               test_redirect_to_a_subscriber, test_what_cannot_be, test_the_table_is_bounded)
