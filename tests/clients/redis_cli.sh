@@ -8,7 +8,7 @@ is "$(cli get k)" v
 is "$(cli -3 hello 3 | head -n 1 | cut -c1-6)" server
 for i in $(seq 100); do echo "SET key:$i $i"; done | cli --pipe | grep -q 'errors: 0, replies: 100'
 is "$(cli --scan --pattern 'key:*' | sort -u | wc -l)" 100
-is "$(cli --bigkeys | grep -c 'Biggest string found')" 1
+is "$(cli --bigkeys | grep -c '^Biggest string found')" 1
 cli --memkeys >/dev/null
 is "$(cli eval 'return {KEYS[1], ARGV[1]}' 1 a b | tr '\n' ' ')" "a b "
 is "$(printf 'MULTI\nINCR n\nINCR n\nEXEC\n' | cli | tail -n 1)" 2

@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh SERVER: real client libraries against a running server: one short program each, with what the library is used for:
 # pipelines, transactions, messages, blocking queues, scripts, tracking. Debian's packages and, where npm can fetch them,
-# node's. Installs what is missing. Ends with "clients: N passed, N failed".
+# node's. Installs what is missing. PROGRAMS="a.js b.py": only these. Ends with "clients: N passed, N failed".
 set -u
 cd "$(dirname "$0")" || exit 1
 server=$(realpath "../../$1")
@@ -18,21 +18,31 @@ install() {
 	[ -z "$missing" ] || { echo "Installing client libraries:$missing"; $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y $missing >/dev/null; }
 }
 install redis-tools python3-redis ruby-redis php-redis php-cli || true
+install prometheus-redis-exporter python3-rq ruby-sidekiq || true
 command -v npm >/dev/null || install nodejs npm || true
-if command -v npm >/dev/null && [ ! -d "$work/node_modules/bullmq" ]; then
-	(cd "$work" && npm install --silent --no-fund --no-audit bullmq ioredis redis >/dev/null 2>&1) ||
+if command -v npm >/dev/null && [ ! -d "$work/node_modules/rate-limiter-flexible" ]; then
+	(cd "$work" && npm install --silent --no-fund --no-audit bullmq ioredis redis connect-redis express-session redlock@4 \
+		rate-limiter-flexible >/dev/null 2>&1) ||
 		echo "note: npm cannot fetch node's clients here, they are skipped"
 fi
 
 passed=0 failed=0
-for program in redis_cli.sh python_redis.py ruby_redis.rb php_redis.php ioredis.js node_redis.js bullmq.js; do
+for program in ${PROGRAMS:-redis_cli.sh python_redis.py python_rq.py redis_exporter.py ruby_redis.rb sidekiq.rb php_redis.php ioredis.js \
+	node_redis.js bullmq.js connect_redis.js redlock.js rate_limiter.js}; do
 	case $program in
 	*.sh) run="bash" ;;
 	*.py) run="/usr/bin/python3" ;;
 	*.rb) run="ruby" ;;
 	*.php) run="php" ;;
-	*.js) run="node"; [ -d "$work/node_modules/bullmq" ] || continue ;;
+	*.js) run="node"; [ -d "$work/node_modules/rate-limiter-flexible" ] || continue ;;
 	esac
+	case $program in
+	redis_exporter.py) needs="command -v prometheus-redis-exporter" ;;
+	python_rq.py) needs="/usr/bin/python3 -c 'import rq'" ;;
+	sidekiq.rb) needs="ruby -e 'require \"sidekiq\"'" ;;
+	*) needs=true ;;
+	esac
+	eval "$needs" >/dev/null 2>&1 || { echo "note: its packages are not to be had here, $program is skipped"; continue; }
 	command -v "$run" >/dev/null || { echo "note: no $run, $program is skipped"; continue; }
 	dir=$(mktemp -d)
 	"$server" --port 0 --unixsocket "$dir/s" --loops "${LOOPS:-4}" --dir "$dir" --save '' >"$dir/log" 2>&1 &
