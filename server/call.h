@@ -43,6 +43,10 @@ struct effects; /* what the journal will get: server/effects.h */
 /* Which shards are locked while the call runs: for who else may be served with it. */
 enum call_held { CALL_HOLDS_NONE, CALL_HOLDS_ONE, CALL_HOLDS_SET, CALL_HOLDS_ALL };
 
+/* Everybody else was stopped by the handler: dispatch lets them go on when the effects are in the journal, as a key that was
+ * not locked must not change before that. */
+enum call_stopped { CALL_STOPPED_NOBODY, CALL_UPGRADED, CALL_TOOK_ALONE };
+
 struct call {
 	const struct arg *argv;
 	unsigned argc;
@@ -59,6 +63,7 @@ struct call {
 	bool replaying;           /* from a journal, AOF or primary: conditions were checked when it was written */
 	bool nested;              /* within EXEC or a script */
 	uint8_t held;             /* enum call_held: shard of held_hash; those of locks; every one */
+	uint8_t stopped;          /* enum call_stopped */
 	uint64_t held_hash;
 	struct waiter *waiter;    /* the command waited and is being run again: server/block.h */
 	struct effects *effects;

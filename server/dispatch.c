@@ -196,6 +196,17 @@ static bool lock_all(struct call *c, struct store_lockset *locks)
 	return true;
 }
 
+static void let_others_go_on(struct call *c)
+{
+	c->op.exclusive = false;
+	c->alone = false;
+	if (c->stopped == CALL_UPGRADED)
+		exec_downgrade(c->loop);
+	else
+		exec_alone_end(c->loop);
+	c->stopped = CALL_STOPPED_NOBODY;
+}
+
 static void run_locked(struct worker *w, struct call *c, struct store_lockset *locks)
 {
 	if (!lock_all(c, locks)) {
@@ -207,6 +218,8 @@ static void run_locked(struct worker *w, struct call *c, struct store_lockset *l
 	c->locks = locks;
 	run_and_commit(c);
 	c->locks = NULL;
+	if (c->stopped)
+		let_others_go_on(c);
 	store_lockset_unlock(c->op.store, locks);
 }
 

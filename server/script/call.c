@@ -91,13 +91,13 @@ static const char *denial(lua_State *L, const struct run *run, const struct comm
 static void stop_everybody(struct run *run)
 {
 	struct call *c = run->call;
-	if (run->upgraded || c->alone)
+	if (c->alone)
 		return;
 	assert(!run->job->closed); /* it has no right to: closed.c let a call pass that it does not understand */
 	exec_upgrade(c->loop);
 	c->op.exclusive = true;
 	c->alone = true;
-	run->upgraded = true;
+	c->stopped = CALL_UPGRADED;
 }
 
 static bool has_shard(const struct store_lockset *locks, unsigned shard)

@@ -19,6 +19,7 @@ struct token {
 	bool plain;     /* a string without escapes */
 	bool in_call;   /* between the parentheses of redis.call() */
 	bool is_alias;  /* where a local variable gets its key */
+	bool is_param;  /* where a function of a library gets its keys */
 };
 
 struct text {
@@ -27,6 +28,7 @@ struct text {
 	unsigned n;
 	const struct token *aliases[ALIASES_MAX];
 	unsigned aliases_n;
+	const struct token *keys; /* what the keys are called in a library; NULL: KEYS */
 };
 
 /* ------------------------------------------------------------------ tokens */
@@ -163,10 +165,15 @@ static bool same(const struct token *a, const struct token *b)
 	return a->kind == NAME && b->kind == NAME && a->len == b->len && !memcmp(a->p, b->p, a->len);
 }
 
-/* KEYS[number]: four tokens. */
-static bool is_key(const struct token *k)
+static bool is_keys(const struct text *t, const struct token *k)
 {
-	if (!is(k, "KEYS") || !is(k + 1, "[") || k[2].kind != NUMBER || !is(k + 3, "]"))
+	return t->keys ? same(t->keys, k) : is(k, "KEYS");
+}
+
+/* KEYS[number]: four tokens. */
+static bool is_key(const struct text *t, const struct token *k)
+{
+	if (!is_keys(t, k) || !is(k + 1, "[") || k[2].kind != NUMBER || !is(k + 3, "]"))
 		return false;
 	for (uint32_t i = 0; i < k[2].len; i++) {
 		if (!is_digit(k[2].p[i]))
@@ -237,7 +244,7 @@ static struct token *read_args(struct token *k, struct args *a)
 static bool arg_is_key(const struct text *t, const struct args *a, unsigned i)
 {
 	const struct token *k = a->from[i];
-	return (a->len[i] == 4 && is_key(k)) || (a->len[i] == 1 && alias_of(t, k));
+	return (a->len[i] == 4 && is_key(t, k)) || (a->len[i] == 1 && alias_of(t, k));
 }
 
 /* Whether all keys of the call whose parenthesis is at k are declared ones. */
@@ -280,14 +287,16 @@ static bool read_tokens(struct text *t)
 static bool read_alias(struct text *t, struct token *k)
 {
 	static const char *const goes_on[] = { "and", "or", NULL };
-	if (!is(k, "local") || k[1].kind != NAME || !is(k + 2, "=") || !is_key(k + 3))
+	if (!is(k, "local") || k[1].kind != NAME || !is(k + 2, "=") || !is_key(t, k + 3))
 		return true;
 	const struct token *next = k + 7;
 	if ((next->kind != NAME && next->kind != END && !is(next, ";")) || is_any(next, goes_on))
 		return true;
-	if (t->aliases_n == ALIASES_MAX || alias_of(t, k + 1))
-		return false;
 	k[1].is_alias = true;
+	if (alias_of(t, k + 1)) /* a key wherever it is known */
+		return true;
+	if (t->aliases_n == ALIASES_MAX)
+		return false;
 	t->aliases[t->aliases_n++] = k + 1;
 	return true;
 }
@@ -310,18 +319,79 @@ static bool keeps_order(const struct text *t, struct token *k)
 		return false;
 	if (is(k, "redis")) {
 		bool calls = is(k + 2, "call") || is(k + 2, "pcall");
+		if (t->keys && is(k + 1, ".") && is(k + 2, "register_function"))
+			return is(k + 3, "(") || is(k + 3, "{");
 		return is(k + 1, ".") && (calls ? is(k + 3, "(") : is_any(k + 2, harmless) && !is(k + 3, "="));
 	}
-	if (is(k, "KEYS"))
-		return is(prev, "#") || (is_key(k) && (k->in_call || (!is(k + 4, "=") && !is(k + 4, ",") && !is(k + 4, "["))));
+	if (is_keys(t, k))
+		return k->is_param || is(prev, "#") ||
+		       (is_key(t, k) && (k->in_call || (!is(k + 4, "=") && !is(k + 4, ",") && !is(k + 4, "["))));
 	if (alias_of(t, k))
 		return k->is_alias || k->in_call || is(prev, "..") || is(k + 1, "..");
 	return true;
 }
 
-static bool look(struct text *t)
+/* ------------------------------------------------------------------ libraries */
+
+/* Whether the token at i stands where redis.register_function() takes its callback: behind the name, or named. */
+static bool is_callback_at(const struct text *t, unsigned i)
 {
-	if (!read_tokens(t))
+	const struct token *k = &t->v[i];
+	unsigned depth = 0;
+	if (i >= 6 && is(k - 1, ",") && k[-2].kind == STRING && is(k - 3, "(") && is(k - 4, "register_function") &&
+	    is(k - 5, ".") && is(k - 6, "redis"))
+		return true;
+	if (i < 6 || !is(k - 1, "=") || !is(k - 2, "callback"))
+		return false;
+	for (k -= 3; k > t->v + 3; k--) {
+		depth += is(k, "}") || is(k, ")") || is(k, "]");
+		bool opens = is(k, "{") || is(k, "(") || is(k, "[");
+		if (opens && depth == 0)
+			return is(k, "{") && is(k - (is(k - 1, "(") ? 2 : 1), "register_function");
+		depth -= opens;
+	}
+	return false;
+}
+
+/* Whether the local function at i is used for nothing but being registered. */
+static bool only_registered(const struct text *t, unsigned i)
+{
+	static const char *const ends[] = { ")", ",", "}", ";", NULL };
+	for (unsigned k = 0; k < t->n; k++) {
+		if (k != i && same(&t->v[k], &t->v[i]) && !(is_callback_at(t, k) && is_any(&t->v[k + 1], ends)))
+			return false;
+	}
+	return true;
+}
+
+/* The first parameter of every function that is registered: one name for all of them, and no other use of a function that
+ * has such a parameter; what else bears the name is found by keeps_order(). */
+static bool find_keys(struct text *t)
+{
+	t->keys = &t->v[t->n]; /* nothing is called so */
+	for (unsigned i = 0; i < t->n; i++) {
+		struct token *k = &t->v[i];
+		if (!is(k, "function"))
+			continue;
+		bool named = k[1].kind == NAME;
+		if (named && (i == 0 || !is(k - 1, "local")))
+			return false;
+		struct token *first = k + (named ? 3 : 2);
+		if (!is(first - 1, "("))
+			return false;
+		if (first->kind != NAME || !(named ? only_registered(t, i + 1) : is_callback_at(t, i)))
+			continue;
+		if (t->keys->kind == NAME && !same(t->keys, first))
+			return false;
+		t->keys = first;
+		first->is_param = true;
+	}
+	return true;
+}
+
+static bool look(struct text *t, bool library)
+{
+	if (!read_tokens(t) || (library && !find_keys(t)))
 		return false;
 	for (unsigned i = 0; i < t->n; i++) {
 		if (!read_alias(t, &t->v[i]))
@@ -339,12 +409,22 @@ static bool look(struct text *t)
 	return true;
 }
 
-bool closed_check(const char *text, size_t len)
+static bool check(const char *text, size_t len, bool library)
 {
 	struct text t = { .p = text, .end = text + len };
 	if (len > UINT32_MAX || !(t.v = calloc(TOKENS_MAX, sizeof *t.v)))
 		return false;
-	bool closed = look(&t);
+	bool closed = look(&t, library);
 	free(t.v);
 	return closed;
+}
+
+bool closed_check(const char *text, size_t len)
+{
+	return check(text, len, false);
+}
+
+bool closed_check_library(const char *text, size_t len)
+{
+	return check(text, len, true);
 }

@@ -14,5 +14,8 @@
 #include <stddef.h>
 
 bool closed_check(const char *text, size_t len);
+/* The same of a library of functions, without its first line: of all of them together. Their keys are what the first
+ * parameter of each of them is called, the same name in all. */
+bool closed_check_library(const char *text, size_t len);
 
 #endif

@@ -10,8 +10,10 @@
 
 #include "server/client.h"
 #include "server/dump.h"
+#include "server/exec.h"
 #include "server/journal/rdb_functions.h"
 #include "server/log.h"
+#include "server/script/closed.h"
 #include "server/script/function_api.h"
 #include "server/server.h"
 #include "server/worker.h"
@@ -194,6 +196,7 @@ static struct library *new_library(const struct metadata *m, const char *code, s
 	}
 	l->last = &l->functions;
 	l->skip = m->skip;
+	l->closed = closed_check_library(code + m->skip, len - m->skip);
 	return l;
 }
 
@@ -478,21 +481,48 @@ uint32_t functions_flags_for(const struct command *cmd, const struct arg *argv, 
 enum exec_class functions_plan(struct call *c, struct store_lockset *locks)
 {
 	const struct function *f = find_function(&functions.live, c->argv[1].ptr, c->argv[1].len);
-	return script_plan_job(c, locks, f ? &f->runs_alone : NULL, false);
+	return script_plan_job(c, locks, f ? &f->runs_alone : NULL, f && f->library->closed);
 }
 
-void functions_call(struct call *c, bool read_only)
+static void run(struct call *c, struct function *f, bool read_only)
 {
-	struct function *f = find_function(&functions.live, c->argv[1].ptr, c->argv[1].len);
 	if (!f)
 		reply_error(c->reply, "ERR Function not found");
 	if (!f || !script_keys_ok(c, "ERR Bad number of keys provided")) {
 		script_give_up(c);
 		return;
 	}
-	struct script_job job = { .name = f->name, .flags = f->flags, .declares = true, .function = true,
-		                  .runs_alone = &f->runs_alone, .vm = my_vm(), .push = push_function, .what = f };
+	struct script_job job = { .name = f->name, .flags = f->flags, .declares = true, .closed = f->library->closed,
+		                  .function = true, .runs_alone = &f->runs_alone, .vm = my_vm(), .push = push_function,
+		                  .what = f };
 	script_run_job(c, &job, read_only);
+}
+
+static struct function *called(const struct call *c)
+{
+	return find_function(&functions.live, c->argv[1].ptr, c->argv[1].len);
+}
+
+/* The library was replaced while this command waited for its locks: the function that was planned was closed, the one that
+ * is called has no right to be run. Nothing was read or written yet, so it can still run alone. */
+static void run_alone(struct call *c, bool read_only)
+{
+	exec_alone_begin(c->loop);
+	worker_refresh_clock(worker_current);
+	c->op.now_ms = worker_current->now_ms;
+	c->op.exclusive = true;
+	c->alone = true;
+	c->stopped = CALL_TOOK_ALONE;
+	run(c, called(c), read_only);
+}
+
+void functions_call(struct call *c, bool read_only)
+{
+	struct function *f = called(c);
+	if (f && !f->library->closed && !c->alone && server_loops() > 1 && !script_has_right())
+		run_alone(c, read_only);
+	else
+		run(c, f, read_only);
 }
 
 /* ------------------------------------------------------------------ what others know */

@@ -33,6 +33,7 @@ struct library {
 	struct function *functions, **last;
 	unsigned count;
 	unsigned id;          /* small, of no other library */
+	bool closed;          /* closed.h: its functions run beside others */
 };
 
 int functions_init(unsigned loops);

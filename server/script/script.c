@@ -539,11 +539,6 @@ static void reply_raised(lua_State *L, struct reply *r, const char *name)
 static void end_run(struct run *run)
 {
 	struct call *c = run->call;
-	if (run->upgraded) {
-		c->op.exclusive = false;
-		c->alone = false;
-		exec_downgrade(c->loop);
-	}
 	struct run *me = run;
 	pthread_mutex_lock(&cache.looking);
 	if (atomic_compare_exchange_strong(&cache.slow, &me, NULL)) {
@@ -582,6 +577,11 @@ static void execute(struct run *run, struct script_job *job)
 	vm_tidy(job->vm);
 	if (++job->vm->runs % GC_EVERY == 0)
 		lua_gc(L, LUA_GCSTEP, GC_EVERY);
+}
+
+bool script_has_right(void)
+{
+	return has_right;
 }
 
 void script_give_up(struct call *c)

@@ -87,6 +87,9 @@ void script_run_job(struct call *c, struct script_job *job, bool read_only);
 /* The number of keys, argv[2], fits; otherwise error was replied: what is no number. */
 bool script_keys_ok(struct call *c, const char *error);
 
+/* Whether this loop took the right to run a script that may have to stop the others. */
+bool script_has_right(void);
+
 /* It was planned, but cannot run: give back what script_plan() took. */
 void script_give_up(struct call *c);
 

@@ -44,7 +44,6 @@ struct run {
 	const struct arg *argv; /* of the call, for others to read once it is slow */
 	unsigned argc;
 	bool read_only, wrote, oom;
-	bool upgraded;  /* everybody else was stopped in the middle */
 	bool no_effects; /* redis.set_repl(REPL_NONE) */
 	bool aborted;
 	int64_t start_us, served_us;

@@ -371,8 +371,9 @@ START_TEST(test_all_loops_call)
 	for (int i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, call_it, NULL);
 	for (int i = 0; i < 100; i++) {
+		/* In turns one that can be seen to stay with its keys, and one that cannot. */
 		load(c, "a", "add", i % 2 ? "return redis.call('incrby', KEYS[1], ARGV[1])"
-		                          : "return redis.call('incrby', KEYS[1], 1)");
+		                          : "local k = 'counter:' .. '{x}' redis.call('get', 'one') return redis.call('incrby', k, 1)");
 		load(c, "other", "other", "return 1");
 		expect(c, "FCALL other 0", ":1\r\n");
 		expect(c, "FUNCTION DELETE other", OK);
