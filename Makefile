@@ -214,7 +214,11 @@ $(B)/examples/%: $(B)/obj/net/examples/%.o $(B)/libshoalnet.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -luring -pthread
 $(addprefix $(B)/tests/test_net_examples,$(empty) _codec _more _proactor): | $(EXAMPLES)
-# The code of the README's section about messages is tested as it stands there.
+# The code of the README's sections is tested as it stands there; its first program by tests/lib/install_check.sh.
+$(B)/gen/net_one_by_one.c: net/README.md
+	$(Q)mkdir -p $(@D); sed -n '/^## One by one$$/,/^## Messages$$/p' $< | sed -n '/^```c$$/,/^```$$/{/^```/d;p}' >$@
+$(B)/obj/tests/unit/test_net_readme.o: $(B)/gen/net_one_by_one.c
+$(B)/obj/tests/unit/test_net_readme.o: ALL_CFLAGS += -I$(B)
 $(B)/gen/net_messages.c: net/README.md
 	$(Q)mkdir -p $(@D); sed -n '/^## Messages$$/,/^## Rules$$/p' $< | sed -n '/^```c$$/,/^```$$/{/^```/d;p}' >$@
 $(B)/obj/tests/unit/test_net_examples_codec.o: $(B)/gen/net_messages.c

@@ -22,34 +22,8 @@ for h in $(cd "$root$prefix/include/shoal" && find . -name '*.h' | sed 's|^\./||
 	ok "header $h" gcc $flags -c -o "$tmp/h.o" "$tmp/h.c" $(pkg-config --cflags libshoalnet)
 done
 
-cat >"$tmp/net.c" <<'C'
-#include <stdio.h>
-#include <string.h>
-#include "net/net.h"
-static enum net_action echo(struct net_conn *c)
-{
-	size_t n;
-	const char *p = net_peek(c, &n);
-	net_write(c, p, n);
-	net_discard(c, n);
-	return NET_SHUTDOWN;
-}
-int main(void)
-{
-	struct net_events e = { .data = echo };
-	struct net_options o;
-	int err = 0;
-	net_options_init(&o);
-	o.loops = 2;
-	struct net_server *s = net_server_new(&e, &o, &err);
-	if (!s || !net_listen(s, "tcp://127.0.0.1:0", &err) || net_server_start(s, false))
-		return 1;
-	net_server_stop(s, 1000);
-	net_server_wait(s);
-	net_server_free(s);
-	return puts("net") < 0;
-}
-C
+# The first program of net/README.md, as it stands there.
+sed -n '/^```c$/,/^```$/{/^```$/q;/^```/d;p}' net/README.md >"$tmp/net.c"
 cat >"$tmp/store.c" <<'C'
 #include <stdio.h>
 #include <string.h>
@@ -77,13 +51,34 @@ int main(void)
 	return !good;
 }
 C
+runs() { # LIBRARY PROGRAM: net's is an echo server, store's does what it has to and returns 0
+	if [ "$1" = store ]; then "$2"; return; fi
+	local pid port try status=1 line
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		port=$((20000 + RANDOM % 12000))
+		"$2" "tcp4://127.0.0.1:$port" &
+		pid=$!
+		while kill -0 $pid 2>/dev/null; do
+			if exec 3<>"/dev/tcp/127.0.0.1/$port"; then
+				echo hello >&3
+				read -r -t 20 line <&3
+				exec 3>&-
+				[ "$line" != hello ] || status=0
+				kill $pid
+			fi
+		done 2>/dev/null
+		wait $pid 2>/dev/null
+		[ $status != 0 ] || return 0
+	done
+	return 1
+}
 for l in net store; do
 	ok "shared $l compiles" gcc $flags -o "$tmp/$l-shared" "$tmp/$l.c" $(pkg-config --cflags --libs libshoal$l)
-	ok "shared $l runs" env LD_LIBRARY_PATH="$root$prefix/lib" "$tmp/$l-shared"
+	LD_LIBRARY_PATH=$root$prefix/lib ok "shared $l runs" runs $l "$tmp/$l-shared"
 	ok "shared $l is used" sh -c "ldd '$tmp/$l-shared' | grep -q libshoal$l.so.0"
 	ok "static $l compiles" gcc $flags -o "$tmp/$l-static" "$tmp/$l.c" $(pkg-config --cflags libshoal$l) \
 		"$root$prefix/lib/libshoal$l.a" $(pkg-config --static --libs-only-l libshoal$l | sed "s/-lshoal$l//") -pthread
-	ok "static $l runs" "$tmp/$l-static"
+	ok "static $l runs" runs $l "$tmp/$l-static"
 	# Public names alone: everything exported begins with a prefix of the library.
 	ok "exports of $l" sh -c "! nm -D --defined-only '$root$prefix/lib/libshoal$l.so' | awk '\$2 != \"A\" { print \$3 }' |
 		grep -vE '^(net|store|entry|blob|mem|glob|number)_'"

@@ -1,4 +1,4 @@
-/* The programs of net/examples do what they say, and the README shows one of them as it is. */
+/* The programs of net/examples do what they say. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
@@ -109,24 +109,6 @@ START_TEST(the_proxy_passes_on_and_bounds_its_memory)
 }
 END_TEST
 
-static char *read_all(const char *path)
-{
-	char *text = calloc(1, 1 << 20);
-	FILE *f = fopen(path, "r");
-	ck_assert_msg(f && fread(text, 1, (1 << 20) - 1, f) > 0, "%s", path);
-	fclose(f);
-	return text;
-}
-
-START_TEST(the_readme_shows_the_example)
-{
-	char *readme = read_all("net/README.md"), *code = read_all("net/examples/echo.c");
-	ck_assert_ptr_nonnull(strstr(readme, strstr(code, "static enum net_action on_data")));
-	free(readme);
-	free(code);
-}
-END_TEST
-
 int main(int argc, char **argv)
 {
 	(void)argc;
@@ -138,7 +120,6 @@ int main(int argc, char **argv)
 	tcase_add_test(t, echo_echoes_datagrams);
 	tcase_add_test(t, push_pushes);
 	tcase_add_test(t, the_proxy_passes_on_and_bounds_its_memory);
-	tcase_add_test(t, the_readme_shows_the_example);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
