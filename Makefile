@@ -65,7 +65,7 @@ SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 # Sanitizers are slow: the time limits of unit tests grow.
 SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
 
-.PHONY: all help run test unit commands clients diff linear readme faults lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
+.PHONY: all help run test unit commands clients diff storm linear readme faults lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
 .SECONDARY:
 all: $(B)/shoal-server $(B)/man/made ## build the server and libshoalnet's manual pages
 
@@ -187,6 +187,12 @@ faults: $(B)/shoal-server $(B)/shoal-faults $(B)/forget.so ## kill -9 and power 
 		$(B)/shoal-faults power $(POWER) $(B)/forget.so || status=1; \
 		$(B)/shoal-faults slow 1 $(B)/forget.so || status=1; \
 		$(B)/shoal-faults everysec $(EVERYSEC) $(B)/forget.so || status=1; exit $$status
+
+# A storm of connections against four loops: STORM_S seconds for each of the backends (150: ten minutes in all); with SAN=address
+# or SAN=thread for what a plain run does not see.
+STORM_S ?= 150
+storm: $(B)/tests/test_net_storm ## connections that open, send, half-close and reset at random: STORM_S seconds each backend
+	$(Q)STORM_S=$(STORM_S) $(SLOW) $<
 
 clients: $(B)/shoal-server ## real client libraries against the server (installs them)
 	$(Q)B=$(B) tests/clients/run.sh $(B)/shoal-server

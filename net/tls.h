@@ -33,6 +33,8 @@ void net_tls_free(struct net_tls *t);
 const struct net_transport *net_tls_transport(void);
 /* The SSL_CTX, for settings that are not offered here. */
 void *net_tls_context(struct net_tls *t);
+/* The SSL of a connection, to look at (the peer's certificate, the protocol); NULL without TLS. [loop] */
+void *net_tls_ssl(const struct net_conn *c);
 
 #ifdef __cplusplus
 }

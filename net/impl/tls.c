@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "net/internal.h"
+
 #define RECORD 16384 /* what fits into one record */
 
 struct net_tls {
@@ -231,6 +233,12 @@ static ssize_t tls_writev(void *state, int fd, const struct iovec *iov, int n)
 		sent += (size_t)r;
 	}
 	return (ssize_t)sent;
+}
+
+void *net_tls_ssl(const struct net_conn *c)
+{
+	const struct tls_conn *t = c->extra && c->extra->transport == net_tls_transport() ? c->extra->state : NULL;
+	return t ? t->ssl : NULL;
 }
 
 static bool pending(const void *state)

@@ -1,6 +1,6 @@
 /* A storm of connections against four loops: clients open, send, half-close and reset at random, the server echoes, pauses,
  * sends by reference and closes at random. Whatever comes back is right, and nothing is left when the server has stopped.
- * STORM_S is how many seconds each backend gets (1). */
+ * STORM_S is how many seconds each backend gets (1; make storm: 150). */
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>

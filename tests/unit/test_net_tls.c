@@ -165,12 +165,71 @@ START_TEST(strangers_and_wrong_certificates_do_not_get_in)
 }
 END_TEST
 
+static struct latch looked;
+
+/* Whether the kernel does TLS: this connection's socket would let it. */
+static bool kernel_has_tls(void)
+{
+	char text[256] = "";
+	FILE *f = fopen("/proc/sys/net/ipv4/tcp_available_ulp", "r");
+	bool has = f && fgets(text, sizeof text, f) && strstr(text, "tls");
+	if (f)
+		fclose(f);
+	return has;
+}
+
+static enum net_action look(struct net_conn *c)
+{
+	SSL *ssl = net_tls_ssl(c);
+	ck_assert_ptr_nonnull(ssl);
+	ck_assert_str_eq(SSL_get_version(ssl), "TLSv1.3");
+	ck_assert_int_ne(SSL_get_options(ssl) & SSL_OP_ENABLE_KTLS, 0);
+	if (BIO_get_ktls_send(SSL_get_wbio(ssl)) != kernel_has_tls())
+		ck_abort_msg("the kernel %s TLS", kernel_has_tls() ? "has, but does not do" : "has no");
+	net_write(c, "seen", 4);
+	latch_add(&looked, 1);
+	return NET_CLOSE;
+}
+
+/* Encryption is the kernel's job where it has that. */
+START_TEST(the_kernel_encrypts_if_it_can)
+{
+	const struct net_events e = { .open = look };
+	struct net_options o;
+	char text[4];
+	int err;
+	make_certificate();
+	looked = (struct latch)LATCH;
+	fix_options(&o, _i, 1);
+	struct net_tls *tls = net_tls_server(cert, key, &err);
+	struct net_server *s = net_server_new(&e, &o, &err);
+	struct net_listener *l = net_listen_transport(s, "tcp4://127.0.0.1:0", net_tls_transport(), tls, &err);
+	ck_assert_ptr_nonnull(l);
+	ck_assert_int_eq(net_server_start(s, false), 0);
+	int fd = fix_connect(net_listener_port(l));
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = SSL_new(ctx);
+	ck_assert_int_eq(SSL_set_fd(ssl, fd), 1);
+	ck_assert_int_eq(SSL_connect(ssl), 1);
+	ck_assert_int_eq(SSL_read(ssl, text, 4), 4);
+	ck_assert_mem_eq(text, "seen", 4);
+	latch_wait(&looked, 1);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	close(fd);
+	fix_stop(s, 1000);
+	net_tls_free(tls);
+	remove_certificate();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("net_tls");
 	TCase *t = tcase_create("net_tls");
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, a_stream_goes_there_and_back, 0, FIX_WAYS);
+	tcase_add_loop_test(t, the_kernel_encrypts_if_it_can, 0, FIX_WAYS);
 	tcase_add_loop_test(t, strangers_and_wrong_certificates_do_not_get_in, 0, FIX_WAYS);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
