@@ -12,6 +12,16 @@ is "$(cli --bigkeys | grep -c '^Biggest string found')" 1
 cli --memkeys >/dev/null
 is "$(cli eval 'return {KEYS[1], ARGV[1]}' 1 a b | tr '\n' ' ')" "a b "
 is "$(printf 'MULTI\nINCR n\nINCR n\nEXEC\n' | cli | tail -n 1)" 2
+# Functions, from a file and back through a payload, as scripts of operators do it.
+printf '#!lua name=lib\nredis.register_function("add", function(keys, args) return redis.call("incrby", keys[1], args[1]) end)\n' |
+	cli -x function load replace | grep -q '^lib$'
+is "$(cli fcall add 1 n 40)" 42
+cli -D '' function dump >"${TMPDIR:-/tmp}/functions.$$"
+is "$(cli function flush)" OK
+is "$(cli -x function restore <"${TMPDIR:-/tmp}/functions.$$")" OK
+rm "${TMPDIR:-/tmp}/functions.$$"
+is "$(cli fcall add 1 n 1)" 43
+is "$(cli function list | grep -c '^lib$')" 1
 cli info everything | grep -q '^redis_version:'
 cli command docs get >/dev/null
 redis-benchmark -p "$PORT" -q -n 20000 -P 16 -t ping,set,get,incr,lpush,rpush,lpop,sadd,hset,spop,zadd,mset >/dev/null

@@ -355,21 +355,27 @@ END_TEST
 static void *call_it(void *arg)
 {
 	struct resp_client *mine = connect_to(&server);
-	for (int i = 0; i < 500; i++)
+	char line[64];
+	for (int i = 0; i < 500; i++) {
 		expect_any(mine, i % 2 ? "FCALL add 1 counter:{x} 1" : "FCALL sneaky 0");
+		snprintf(line, sizeof line, i % 3 ? "APPEND last %s%d," : "FCALL put 0 %s%d,", (const char *)arg, i);
+		expect_any(mine, line);
+	}
 	resp_close(mine);
-	return arg;
+	return NULL;
 }
 
-/* Every loop runs functions, while libraries come and go. */
+/* Every loop runs functions, while libraries come and go; the journal has it all in the same order. */
 START_TEST(test_all_loops_call)
 {
 	pthread_t threads[4];
 	expect(c, "FUNCTION FLUSH", OK);
 	load(c, "a", "add", "return redis.call('incrby', KEYS[1], ARGV[1])");
 	load(c, "b", "sneaky", "redis.call('incr', 'one') redis.call('incr', 'two') return redis.call('dbsize')");
+	load(c, "p", "put", "return redis.call('append', 'la' .. 'st', ARGV[1])");
+	expect(c, "DEBUG JOURNAL START", OK);
 	for (int i = 0; i < 4; i++)
-		pthread_create(&threads[i], NULL, call_it, NULL);
+		pthread_create(&threads[i], NULL, call_it, (void *)(uintptr_t)&"a\0b\0c\0d"[2 * i]);
 	for (int i = 0; i < 100; i++) {
 		/* In turns one that can be seen to stay with its keys, and one that cannot. */
 		load(c, "a", "add", i % 2 ? "return redis.call('incrby', KEYS[1], ARGV[1])"
@@ -383,6 +389,8 @@ START_TEST(test_all_loops_call)
 	expect_bulk(c, "GET counter:{x}", "1000");
 	expect_bulk(c, "GET one", "1000");
 	expect_bulk(c, "GET two", "1000");
+	expect(c, "DEBUG JOURNAL CHECK", OK);
+	expect(c, "DEBUG JOURNAL STOP", OK);
 }
 END_TEST
 
