@@ -165,7 +165,7 @@ void sides_note_coverage(struct sides *s)
 /* Not for streams, with the tests that have them instead. */
 static bool is_elsewhere(const char *name)
 {
-	static const char *const names[] = { "quit" };
+	static const char *const names[] = { "quit", "monitor" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcasecmp(name, names[i]))
 			return true;
