@@ -188,7 +188,8 @@ static int find_cycle(struct graph *g)
 	uint32_t *back_first = calloc(nodes + 2, sizeof *back_first);
 	if (!first || !left || !stack || !back || !back_first)
 		abort();
-	qsort(g->edge, g->edges, sizeof *g->edge, by_from);
+	if (g->edges)
+		qsort(g->edge, g->edges, sizeof *g->edge, by_from);
 	for (size_t i = 0; i < g->edges; i++) {
 		first[g->edge[i].from + 1]++;
 		back_first[g->edge[i].to + 1]++;
