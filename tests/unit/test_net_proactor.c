@@ -329,7 +329,7 @@ START_TEST(a_reset_ends_what_is_under_way)
 	struct net_proactor *p = start(_i);
 	int peer;
 	char buf[8];
-	static char big[8 << 20];
+	static char big[32 << 20];
 	struct linger hard = { .l_onoff = 1 };
 	net_proactor_conn c = tcp_pair(p, &peer);
 	ck_assert_int_eq(net_proactor_read(p, c, buf, 8, -1, NULL), 0);
@@ -370,7 +370,7 @@ START_TEST(deadlines_expire)
 	struct net_proactor *p = start(_i);
 	int peer;
 	char buf[8];
-	static char big[8 << 20];
+	static char big[32 << 20];
 	net_proactor_conn c = tcp_pair(p, &peer), l;
 	int64_t begin = now_ms();
 	ck_assert_int_eq(net_proactor_read(p, c, buf, 8, 60, NULL), 0);
@@ -409,7 +409,7 @@ START_TEST(a_write_that_waited_in_vain_harms_none)
 {
 	struct net_proactor *p = start(_i);
 	int peer;
-	static char big[4 << 20], back[4 << 20];
+	static char big[32 << 20], back[32 << 20];
 	net_proactor_conn c = tcp_pair(p, &peer);
 	ck_assert_int_eq(net_proactor_write(p, c, big, sizeof big, -1, (void *)1), 0);
 	ck_assert_int_eq(net_proactor_write(p, c, "no", 2, 20, (void *)2), 0);
