@@ -235,7 +235,7 @@ $(B)/obj/tests/unit/test_net_examples_proactor.o: $(B)/gen/net_proactor.c
 $(B)/obj/tests/unit/test_net_examples_proactor.o: ALL_CFLAGS += -I$(B)
 
 # Echo servers on libshoalnet, bare epoll, libuv and libevent, and the load that drives them.
-BENCH_NET := $(addprefix $(B)/bench/net/,load send echo_shoal echo_epoll echo_uv echo_event)
+BENCH_NET := $(addprefix $(B)/bench/net/,load send echo_shoal echo_proactor echo_epoll echo_uv echo_event)
 $(B)/bench/net/echo_uv: BENCH_LIBS := -luv
 $(B)/bench/net/echo_event: BENCH_LIBS := -levent
 $(B)/bench/net/%: $(B)/obj/bench/net/%.o $(B)/libshoalnet.a

@@ -17,6 +17,7 @@ SERVERS = {
     "epoll": ["echo_epoll"], "libuv": ["echo_uv"], "libevent": ["echo_event"],
     "shoalnet": ["echo_shoal", "{port}", "1", "epoll"], "shoalnet edge": ["echo_shoal", "{port}", "1", "edge"],
     "shoalnet uring": ["echo_shoal", "{port}", "1", "uring"],
+    "proactor": ["echo_proactor", "{port}"],
 }
 
 
