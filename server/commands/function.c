@@ -257,7 +257,7 @@ static struct command function_subs[] = {
 	  .tips = "request_policy:all_shards response_policy:one_succeeded" },
 	{ FUNCTION_ROW("list", run_list, EXEC_SERVICE, -2, CMD_NOSCRIPT), .summary = "Lists libraries and their functions.",
 	  .complexity = "O(N) in the functions",
-	  .args = "[library-name-pattern:string:LIBRARYNAME] [withcode:WITHCODE]", .tips = "nondeterministic_output_order" },
+	  .args = "[LIBRARYNAME library-name-pattern:string] [withcode:WITHCODE]", .tips = "nondeterministic_output_order" },
 	{ FUNCTION_ROW("load", run_load, EXEC_ALONE, -3, CMD_NOSCRIPT | CMD_WRITE | CMD_DENYOOM),
 	  .summary = "Adds a library of functions.", .complexity = "O(1) but for compiling the code",
 	  .args = "[replace:REPLACE] function-code:string", .tips = EVERYWHERE },
