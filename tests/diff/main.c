@@ -209,8 +209,8 @@ static char *scan_all(struct resp_client *c, const struct gen_command *cmd)
 		qsort(names.v, names.n, sizeof *names.v, by_name);
 	for (size_t i = 0; i < names.n; i++)
 		size += names.v[i].len * 4 + 2;
-	text = malloc(size);
-	*text = 0;
+	text = malloc(size + 8);
+	snprintf(text, 8, "%s", names.n ? "" : "(none)");
 	for (size_t i = 0; i < names.n; i++) {
 		if (i && !by_name(&names.v[i], &names.v[i - 1]))
 			continue;
