@@ -10,8 +10,8 @@
  * Invariants
  *   - Each operation that was accepted (a submission that returned 0) has exactly one result, also when it fails, expires
  *     or its connection is released; only net_proactor_free() ends operations without one.
- *   - Reads of a connection are carried out in the order of their submission, and so are its writes. A write's bytes are
- *     never mixed with another's.
+ *   - Reads of a connection are carried out in the order of their submission, and so are its writes; results of what
+ *     carried bytes come in that order too. A write's bytes are never mixed with another's.
  *   - Buffers belong to the library from the submission to the result.
  *   - Waiting needs no memory, except for what the caller lends nothing for (a NULL buffer of net_proactor_read_full(),
  *     the rest of a write from the library's own buffer); accepted connections need some too.

@@ -19,7 +19,7 @@ struct op {
 	net_proactor_conn name;
 	int what; /* enum net_operation or OP_RELEASE */
 	int err;
-	bool ended, timed;
+	bool ended, timed, late;
 	char *buf, *at; /* the caller's, and where the bytes are */
 	size_t size, n;
 	void *ctx;
@@ -55,6 +55,7 @@ struct pconn {
 	bool has_views; /* writes that lie in the library's buffer, where they cannot stay */
 	bool want_out;  /* edge-triggered: a write did not fit once */
 	unsigned armed;
+	unsigned late; /* reads that expired and are not handed out: until then there are no others, as these would overtake */
 	int read_err, write_err; /* for all operations from now on */
 	struct ops reads, writes;
 	struct pconn *next, *next_stalled; /* in the list of ready or free ones */

@@ -48,7 +48,7 @@ static struct ops *queue_of(struct op *op)
 static void make_ready(struct pconn *c)
 {
 	struct pconns *r = &c->proactor->ready;
-	if (c->in_ready || !((c->readable && c->reads.first) || (c->writable && c->writes.first)))
+	if (c->in_ready || !((c->readable && c->reads.first && !c->late) || (c->writable && c->writes.first)))
 		return;
 	c->in_ready = true;
 	c->next = NULL;
@@ -102,6 +102,8 @@ static void fire(struct net_loop *l, struct net_timer *t)
 	struct op *op = (struct op *)((char *)t - offsetof(struct op, timer));
 	struct pconn *c = op->conn;
 	bool torn = op->what == NET_OP_WRITE && op->n;
+	op->late = queue_of(op) == &c->reads;
+	c->late += op->late;
 	complete(op, -ETIMEDOUT);
 	if (torn)
 		fail_writes(c, -EPIPE);
@@ -350,7 +352,7 @@ static void read_ops(struct pconn *c, unsigned room)
 {
 	struct net_proactor *p = c->proactor;
 	size_t done = 0;
-	while (c->reads.first && c->readable && p->got.n < room && done < TURN_BYTES) {
+	while (c->reads.first && c->readable && !c->late && p->got.n < room && done < TURN_BYTES) {
 		struct op *op = c->reads.first;
 		if (op->what == NET_OP_ACCEPT) {
 			accept_op(op);
@@ -406,6 +408,16 @@ static void heard(struct net_proactor *p, const struct poll_event *e)
 
 /* ------------------------------------------------------------------ what was submitted */
 
+/* Nothing names it any more. */
+static void free_gone(struct pconn *c)
+{
+	struct net_proactor *p = c->proactor;
+	if (c->in_ready || c->late)
+		return;
+	c->next = p->used_conns;
+	p->used_conns = c;
+}
+
 static void release(struct pconn *c)
 {
 	struct net_proactor *p = c->proactor;
@@ -424,10 +436,7 @@ static void release(struct pconn *c)
 		}
 	}
 	unstall(p); /* a descriptor is free now */
-	if (!c->in_ready) {
-		c->next = p->used_conns;
-		p->used_conns = c;
-	}
+	free_gone(c);
 }
 
 static void begin(struct op *op)
@@ -518,8 +527,7 @@ static void run_ready(struct net_proactor *p, unsigned max)
 		struct pconn *next = c->next;
 		c->in_ready = false;
 		if (c->gone) {
-			c->next = p->used_conns;
-			p->used_conns = c;
+			free_gone(c);
 		} else {
 			write_ops(c);
 			if (c->has_views)
@@ -575,6 +583,17 @@ static void ask(struct net_proactor *p, int64_t until)
 	wheel_run(p->wheel, NULL, p->now_ms);
 }
 
+/* A read that expired is handed out. */
+static void catch_up(struct pconn *c)
+{
+	if (--c->late)
+		return;
+	if (c->gone)
+		free_gone(c);
+	else
+		make_ready(c);
+}
+
 static int hand_out(struct net_proactor *p, struct net_result *out, int max)
 {
 	int n = 0;
@@ -585,6 +604,8 @@ static int hand_out(struct net_proactor *p, struct net_result *out, int max)
 		out[n] = (struct net_result){ .conn = op->name, .what = (enum net_operation)op->what, .err = op->err,
 			                      .ended = op->ended, .ctx = op->ctx, .buf = op->buf, .size = op->size, .n = op->n,
 			                      .accepted = op->accepted };
+		if (op->late)
+			catch_up(op->conn);
 		if (op->own) {
 			op->own->next = p->lent;
 			p->lent = op->own;
@@ -619,8 +640,8 @@ int net_proactor_wait(struct net_proactor *p, struct net_result *out, int max, i
 		run_ready(p, (unsigned)max);
 	}
 	p->asked = asked;
-	p->kept_off = p->ready.first;
 	int n = hand_out(p, out, max);
+	p->kept_off = p->ready.first;
 	atomic_store(&p->waiting, false);
 	return n;
 }

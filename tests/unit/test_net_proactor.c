@@ -404,6 +404,39 @@ START_TEST(deadlines_expire)
 }
 END_TEST
 
+/* What expired with some bytes is not overtaken by the read behind it, however few results are taken at a time. */
+START_TEST(expired_reads_keep_their_place)
+{
+	struct net_proactor *p = start(_i);
+	int peer;
+	char head[8], rest[8];
+	net_proactor_conn c = pair(p, &peer), fillers = pair(p, &(int){ 0 });
+	for (int round = 0; round < 3; round++) {
+		ck_assert_int_eq(net_proactor_read_full(p, c, head, 8, 5, head), 0);
+		ck_assert_int_eq(net_proactor_read(p, c, rest, 8, -1, rest), 0);
+		fix_send(peer, "abc", 3);
+		expect_none(p);
+		poll(NULL, 0, 10); /* the time passes, and more comes, before anybody looks */
+		fix_send(peer, "def", 3);
+		for (int i = 0; i < 10; i++)
+			ck_assert_int_eq(net_proactor_read(p, fillers, NULL, 0, 0, NULL), 0);
+		int seen = 0;
+		for (int i = 0; i < 12; i++) {
+			struct net_result r = next(p);
+			if (r.conn != c)
+				continue;
+			ck_assert_ptr_eq(r.ctx, seen ? rest : head);
+			ck_assert(seen ? !r.err && r.n == 3 : r.err == -ETIMEDOUT || r.n == 8 || r.n == 6);
+			if (!seen++ && r.n > 3)
+				fix_send(peer, "ghi", 3); /* the machine was slow: it took both */
+		}
+		ck_assert_int_eq(seen, 2);
+	}
+	close(peer);
+	stop(p);
+}
+END_TEST
+
 /* One that did not begin may expire without harm. */
 START_TEST(a_write_that_waited_in_vain_harms_none)
 {
@@ -873,7 +906,7 @@ int main(void)
 	TCase *t = tcase_create("net_proactor");
 	const TTest *tests[] = {
 		reads_and_writes, reads_take_what_is_there, read_full_waits_for_all_of_it, own_buffers_echo, writes_stay_in_order,
-		halves_close_by_themselves, a_reset_ends_what_is_under_way, deadlines_expire,
+		halves_close_by_themselves, a_reset_ends_what_is_under_way, deadlines_expire, expired_reads_keep_their_place,
 		a_write_that_waited_in_vain_harms_none, release_ends_everything_once, a_last_word, a_wait_is_woken, threads_submit,
 		connections_come_and_go_on_threads, back_pressure, nobody_starves, a_connection_being_made,
 		accepting_pauses_without_descriptors, what_cannot_be_taken, every_allocation_fails_once,

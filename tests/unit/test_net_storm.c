@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "net/proactor.h"
 #include "tests/lib/net_fixture.h"
 
 #define CLIENTS 4 /* threads */
@@ -205,12 +206,131 @@ START_TEST(a_storm_leaves_nothing_behind)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ the same against the proactor */
+
+static struct net_proactor *proactor;
+static atomic_long asked;
+static _Atomic net_proactor_conn latest;
+
+/* The caller's buffer, or NULL for the library's; a write has the context of the read before it. */
+static void submit_read(net_proactor_conn c, uint64_t *seed)
+{
+	uint32_t r = next_random(seed) % 100;
+	char *buf = r < 50 ? malloc(5000) : NULL;
+	int64_t ms = r % 3 ? -1 : (int64_t)r % 7;
+	atomic_fetch_add(&asked, 1); /* before it can be answered */
+	int err = r % 10 ? net_proactor_read(proactor, c, buf, buf ? 5000 : 0, ms, buf)
+	                 : net_proactor_read_full(proactor, c, buf, 100 + r * 40, 3, buf);
+	if (err) {
+		atomic_fetch_sub(&asked, 1);
+		free(buf);
+	}
+}
+
+static void take_result(const struct net_result *r, uint64_t *seed)
+{
+	uint32_t dice = next_random(seed) % 1000;
+	if (r->what == NET_OP_ACCEPT) {
+		if (r->accepted) {
+			atomic_fetch_add(&opened, 1);
+			atomic_store(&latest, r->accepted);
+			for (uint32_t i = 0; i < 1 + dice % 3; i++)
+				submit_read(r->accepted, seed);
+		}
+		atomic_fetch_add(&asked, net_proactor_accept(proactor, r->conn, -1, NULL) == 0);
+		return;
+	}
+	bool read = r->what != NET_OP_WRITE, over_now = r->ended || (r->err && r->err != -ETIMEDOUT) || (!read && r->err);
+	int err = -EBADF;
+	if (read && r->n) {
+		err = net_proactor_write(proactor, r->conn, r->buf, r->n, dice < 20 ? 2 : -1, r->ctx);
+		atomic_fetch_add(&asked, err == 0);
+		atomic_fetch_add(&echoed, (long)r->n);
+	}
+	if (err)
+		free(r->ctx);
+	if (over_now || dice > 995)
+		net_proactor_release(proactor, r->conn);
+	else if (read)
+		submit_read(r->conn, seed);
+}
+
+/* Wait until nothing is under way. */
+static void *serve(void *arg)
+{
+	struct net_result r[20];
+	uint64_t seed = 99;
+	for (long answered = 0; answered < atomic_load(&asked);) {
+		int n = net_proactor_wait(proactor, r, 1 + (int)(next_random(&seed) % 20), 20000);
+		if (n <= 0)
+			return "waited in vain";
+		answered += n;
+		for (int i = 0; i < n; i++)
+			take_result(&r[i], &seed);
+	}
+	return arg;
+}
+
+/* Another thread that meddles. */
+static void *meddle(void *arg)
+{
+	uint64_t seed = 7;
+	while (!atomic_load(&over)) {
+		struct timespec moment = { .tv_nsec = 2000000 };
+		net_proactor_conn c = atomic_load(&latest);
+		if (next_random(&seed) % 2)
+			submit_read(c, &seed);
+		else
+			net_proactor_release(proactor, c);
+		nanosleep(&moment, NULL);
+	}
+	return arg;
+}
+
+START_TEST(a_storm_of_operations)
+{
+	struct net_proactor_options o;
+	pthread_t threads[CLIENTS], server, other;
+	struct timespec span = { .tv_sec = (time_t)seconds(), .tv_nsec = (long)((seconds() - (double)(time_t)seconds()) * 1e9) };
+	net_proactor_conn listener;
+	int err, before = open_fds();
+	void *bad;
+	atomic_store(&over, false);
+	net_proactor_options_init(&o);
+	o.backend = _i ? NET_BACKEND_POLL : NET_BACKEND_EPOLL;
+	o.realloc = counting_realloc;
+	proactor = net_proactor_new(&o, &err);
+	ck_assert_int_eq(net_proactor_listen(proactor, "tcp4://127.0.0.1:0", &listener, &the_port), 0);
+	ck_assert_int_eq(net_proactor_accept(proactor, listener, -1, NULL), 0);
+	atomic_store(&asked, 1);
+	pthread_create(&server, NULL, serve, NULL);
+	pthread_create(&other, NULL, meddle, NULL);
+	for (uintptr_t i = 0; i < CLIENTS; i++)
+		pthread_create(&threads[i], NULL, storm, (void *)i);
+	nanosleep(&span, NULL);
+	atomic_store(&over, true);
+	for (int i = 0; i < CLIENTS; i++)
+		pthread_join(threads[i], NULL);
+	pthread_join(other, NULL);
+	net_proactor_release(proactor, listener);
+	pthread_join(server, &bad);
+	ck_assert_msg(!bad, "%s", bad ? (char *)bad : "");
+	net_proactor_free(proactor);
+	ck_assert_int_eq(atomic_load(&wrong), 0);
+	ck_assert_int_eq(atomic_load(&living), 0);
+	ck_assert_int_gt(atomic_load(&opened), 20);
+	ck_assert_int_gt(atomic_load(&echoed), 10000);
+	ck_assert_int_eq(open_fds(), before);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("net_storm");
 	TCase *t = tcase_create("net_storm");
 	tcase_set_timeout(t, 60 + 2 * seconds());
 	tcase_add_loop_test(t, a_storm_leaves_nothing_behind, 0, FIX_WAYS);
+	tcase_add_loop_test(t, a_storm_of_operations, 0, 2);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
