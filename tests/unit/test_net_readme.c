@@ -197,11 +197,14 @@ static enum net_action remind_thrice(struct net_conn *c)
 
 START_TEST(reminders)
 {
-	const struct net_events e = { .open = remind_thrice };
+	const struct net_events e = { .open = remind_thrice, .close = forget };
 	int port;
 	struct net_server *s = start(&e, &port);
 	int fd = fix_connect(port);
 	expect(fd, "remember\nremember\nremember\n");
+	close(fd);
+	fd = fix_connect(port); /* and it ends before the time has come */
+	expect(fd, "r");
 	close(fd);
 	fix_stop(s, 1000);
 }
