@@ -65,7 +65,7 @@ SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 # Sanitizers are slow: the time limits of unit tests grow.
 SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
 
-.PHONY: all help run test unit commands clients diff storm linear readme faults lint format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
+.PHONY: all help run test unit commands clients diff storm linear readme faults lint script-gc format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
 .SECONDARY:
 all: $(B)/shoal-server $(B)/man/made ## build the server and libshoalnet's manual pages
 
@@ -155,6 +155,12 @@ unit: $(UNIT_BIN) $(KQUEUE_BIN) $(B)/shoal-compat ## unit tests
 commands: $(B)/shoal-server $(COMMANDS_BIN) ## command tests against a running server, with 1 and with 4 loops
 	$(Q)status=0; for n in $(LOOPS); do SHOAL_SERVER=$(B)/shoal-server SHOAL_LOOPS=$$n \
 		tests/lib/run.sh "commands, loops $$n" $(COMMANDS_BIN) || status=1; done; exit $$status
+
+# In a build directory of its own: what the define changes is the interpreter's pace.
+GC_TESTS := script script_busy functions
+script-gc: ## tests of scripts and functions with a garbage collection at every allocation, with ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined B=build-gc CFLAGS="$(OPT) -g -DSHOAL_SCRIPT_GC" \
+		COMMANDS_BIN="$(GC_TESTS:%=build-gc/tests/commands/test_%)" commands
 
 $(B)/shoal-compat: $(B)/obj/tests/compat/compat.o $(OUR_LIBS)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)

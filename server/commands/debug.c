@@ -17,6 +17,7 @@
 #include "server/persist.h"
 #include "server/repl_id.h"
 #include "server/replay.h"
+#include "server/script/script.h"
 #include "store/glob.h"
 #include "store/number.h"
 #include "store/types/list.h"
@@ -242,6 +243,12 @@ static void debug_set_active_expire(struct call *c)
 	reply_ok(c->reply);
 }
 
+static void debug_deny_scripts(struct call *c)
+{
+	script_allow_denied((long)loose_number(&c->argv[2]) != 0);
+	reply_ok(c->reply);
+}
+
 static void debug_skip_checksum(struct call *c)
 {
 	dump_skip_checksum = (long)loose_number(&c->argv[2]) != 0;
@@ -435,6 +442,8 @@ static void debug_help(struct call *c)
 		"    Take payloads of RESTORE without looking at their checksums (1), or look (0).",
 		"SET-ACTIVE-EXPIRE <0|1>",
 		"    Whether expired keys are removed before somebody asks for them.",
+		"SET-DISABLE-DENY-SCRIPTS <0|1>",
+		"    Whether scripts may also call commands that are not meant for them, but for those of the session.",
 		"SLEEP <seconds>",
 		"    Stop all loops for so long.",
 		"STRINGMATCH-LEN <pattern> <text>",
@@ -459,6 +468,7 @@ static void debug(struct call *c)
 		{ "digest-value", 2, UINT32_MAX, debug_digest_value },
 		{ "set-active-expire", 3, 3, debug_set_active_expire },
 		{ "set-skip-checksum-validation", 3, 3, debug_skip_checksum },
+		{ "set-disable-deny-scripts", 3, 3, debug_deny_scripts },
 		{ "protocol", 3, 3, debug_protocol },
 		{ "replybuffer", 4, 4, debug_replybuffer },
 		{ "pause-cron", 3, 3, debug_pause_cron },

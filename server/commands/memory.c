@@ -6,6 +6,7 @@
 #include "server/commands/groups.h"
 #include "server/memstats.h"
 #include "server/script/functions.h"
+#include "server/script/script.h"
 
 #define SMALL (5 * 1024 * 1024) /* below that ratios say nothing */
 
@@ -105,7 +106,7 @@ static void run_stats(struct call *c)
 	add_bytes(r, "clients.normal", m.clients, &n);
 	add_bytes(r, "cluster.links", 0, &n);
 	add_bytes(r, "aof.buffer", 0, &n);
-	add_bytes(r, "lua.caches", 0, &n);
+	add_bytes(r, "lua.caches", script_memory(), &n);
 	add_bytes(r, "functions.caches", functions_memory(), &n);
 	uint64_t overhead = m.overhead + add_databases(c, &keys, &n);
 	uint64_t dataset = m.used > overhead ? m.used - overhead : 0;

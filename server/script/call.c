@@ -51,13 +51,37 @@ static bool read_args(lua_State *L, struct arg *argv, unsigned argc, char (*numb
 
 /* ------------------------------------------------------------------ permission */
 
+static bool denied_allowed;
+
+void script_allow_denied(bool on)
+{
+	denied_allowed = on;
+}
+
+/* What a command means only for a connection, or for an interpreter that is not in use. */
+static bool of_session(const struct command *cmd)
+{
+	static const char *const groups[] = { "scripting", "transactions", "pubsub", "connection" };
+	static const char *const names[] = { "debug", "monitor", "shutdown", "quit", "reset" };
+	const struct command *top = cmd->parent ? cmd->parent : cmd;
+	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+		if (!cmd->group || !strcmp(cmd->group, groups[i]))
+			return true;
+	}
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		if (!strcmp(top->name, names[i]))
+			return true;
+	}
+	return false;
+}
+
 static const char *refusal(const struct run *run, const struct command *cmd, unsigned argc)
 {
 	if (!cmd)
 		return "ERR Unknown Redis command called from script";
 	if (!command_arity_ok(cmd, argc))
 		return "ERR Wrong number of args calling Redis command from script";
-	if (cmd->flags & CMD_NOSCRIPT)
+	if (cmd->flags & CMD_NOSCRIPT && (!denied_allowed || of_session(cmd)))
 		return "ERR This Redis command is not allowed from script";
 	if ((cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) && run->read_only)
 		return "ERR Write commands are not allowed from read-only scripts.";

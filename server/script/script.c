@@ -27,7 +27,6 @@
 #include "store/number.h"
 
 #define CHAINS 4096
-#define HOOK_EVERY 100000 /* instructions between two looks at the clock */
 #define SERVE_EVERY_US 2000
 #define GC_EVERY 50       /* runs between two steps of the collector */
 
@@ -44,6 +43,8 @@ static struct {
 	atomic_bool kill;
 	atomic_bool abort; /* the server ends, and nothing of what runs is kept */
 } cache = { .adding = PTHREAD_MUTEX_INITIALIZER, .right = PTHREAD_MUTEX_INITIALIZER, .looking = PTHREAD_MUTEX_INITIALIZER };
+
+int script_look_every = 100000;
 
 static _Thread_local bool has_right;
 
@@ -184,6 +185,11 @@ static char *read_shebang(struct script *s, const char *text, size_t len)
 	free(args.v);
 	free(scratch);
 	return error;
+}
+
+struct vm *script_vm(unsigned loop)
+{
+	return loop < cache.loops ? cache.vms[loop] : NULL;
 }
 
 static struct vm *my_vm(void)
@@ -560,7 +566,7 @@ static void execute(struct run *run, struct script_job *job)
 	as->db = c->client->db;
 	as->user = c->client->user;
 	as->id = c->client->id;
-	lua_sethook(L, look_at_clock, LUA_MASKCOUNT, HOOK_EVERY);
+	lua_sethook(L, look_at_clock, LUA_MASKCOUNT, script_look_every);
 	lua_pushcfunction(L, start);
 	lua_pushlightuserdata(L, job);
 	int err = lua_pcall(L, 1, 1, 0);

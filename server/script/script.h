@@ -40,6 +40,8 @@ struct script {
 	char text[];
 };
 
+extern int script_look_every; /* instructions between two looks at the clock */
+
 int script_init(unsigned loops);
 void script_free(void);
 
@@ -95,6 +97,8 @@ void script_give_up(struct call *c);
 
 /* SCRIPT KILL, FUNCTION KILL: "" done, or the error reply. */
 const char *script_kill(bool function);
+/* Tests: commands with CMD_NOSCRIPT may be called, too, as far as they are not of the session. Alone. */
+void script_allow_denied(bool on);
 /* Why others are refused while a script runs for too long. */
 const char *script_busy_text(void);
 /* End whatever is slow, even if it has written: its effects are dropped. The process ends. */

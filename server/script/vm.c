@@ -510,6 +510,10 @@ struct vm *vm_new(enum vm_kind kind)
 	}
 	lua_pushlightuserdata(vm->L, vm);
 	lua_setfield(vm->L, LUA_REGISTRYINDEX, "shoal.vm");
+#ifdef SHOAL_SCRIPT_GC /* tests: a whole collection wherever the collector looks whether it is time */
+	lua_gc(vm->L, LUA_GCSETPAUSE, 0);
+	lua_gc(vm->L, LUA_GCSETSTEPMUL, 0);
+#endif
 	lua_pushcfunction(vm->L, build);
 	if (lua_pcall(vm->L, 0, 0, 0)) {
 		vm_free(vm);

@@ -55,6 +55,8 @@ extern size_t vm_memory_max; /* of one interpreter */
 
 struct vm *vm_new(enum vm_kind kind);
 void vm_free(struct vm *vm);
+/* The loop's, as far as it has one. script.c */
+struct vm *script_vm(unsigned loop);
 /* After a run: what the script set for itself goes back. */
 void vm_tidy(struct vm *vm);
 /* Put the compiled source on the stack. false: its error message is there instead. */
