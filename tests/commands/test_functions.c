@@ -396,6 +396,7 @@ END_TEST
 
 START_TEST(test_a_slow_function_is_killed)
 {
+	struct resp_client *slow = connect_to(&server), *killer = connect_to(&server);
 	struct resp_bytes r;
 	const char *nothing = "*4\r\n$14\r\nrunning_script\r\n$-1\r\n";
 	expect(c, "FUNCTION KILL", "-NOTBUSY No scripts in execution right now.\r\n");
