@@ -114,13 +114,13 @@ static void send_message(struct client *c, const struct note *n, bool redirected
 	reply_clear(&r);
 }
 
-/* The client that messages went to has gone: its owner is told, once. */
+/* The client that messages went to has gone: its owner is told instead, of each. */
 static void run_broken(struct net_loop *l, struct net_msg *m)
 {
 	struct note *n = (struct note *)m;
 	struct client *c = client_at(l, n->conn);
 	struct tracking *t = c ? c->tracking : NULL;
-	if (t && !(t->flags & TRACKING_BROKEN)) {
+	if (t) {
 		struct reply r;
 		size_t len;
 		t->flags |= TRACKING_BROKEN;

@@ -2,7 +2,7 @@
  * messages: see messages.h.
  *
  * One step is one command (or transaction) by one client. When its replies are there, every client sends a PING of its
- * own, twice: what reached it before the answer is compared, replies and messages in their order.
+ * own, three times: what reached it before the last answer is compared, replies and messages in their order.
  */
 #include "tests/diff/messages.h"
 
@@ -30,6 +30,8 @@ struct run {
 	bool gone; /* a connection was closed */
 	bool modern; /* not 7.0, whose messages come in the middle of a RESP3 reply */
 	struct inbox in[MAX_SIDES][MAX_CONNS];
+	int64_t ids[MAX_SIDES][STEPS + MAX_CONNS]; /* of all connections there were, in their order */
+	unsigned nids[MAX_SIDES];
 	char log[STEPS * 160];
 	size_t logged;
 };
@@ -44,7 +46,7 @@ static const char *const tracking[] = {
 	"CLIENT TRACKING ON PREFIX a", "CLIENT TRACKING ON BCAST PREFIX p PREFIX pq", "CLIENT TRACKING ON BCAST OPTIN",
 	"CLIENT TRACKING ON REDIRECT 999999", "CLIENT TRACKING ON REDIRECT x", "CLIENT TRACKING MAYBE", "CLIENT TRACKING ON x",
 	"CLIENT TRACKING ON BCAST PREFIX", "CLIENT CACHING MAYBE", "CLIENT CACHING YES", "CLIENT CACHING NO", "CLIENT GETREDIR",
-	"CLIENT TRACKINGINFO", "CLIENT TRACKINGINFO", "HELLO 3", "HELLO 2", "RESET", "SUBSCRIBE __redis__:invalidate",
+	"CLIENT TRACKINGINFO", "CLIENT TRACKINGINFO", "QUIT", "HELLO 3", "HELLO 2", "RESET", "SUBSCRIBE __redis__:invalidate",
 	"SUBSCRIBE __redis__:invalidate", "UNSUBSCRIBE __redis__:invalidate", NULL,
 };
 static const char *const reads[] = {
@@ -120,9 +122,10 @@ static bool is_message(struct resp_bytes b)
 static bool keep_keys(struct inbox *in, struct resp_bytes got)
 {
 	struct resp_value *v = resp_parse_value(got.ptr, got.len), *keys = &v->elements[v->n - 1];
-	bool is = !strcmp(v->elements[v->n == 2 ? 0 : 1].text, v->n == 2 ? "invalidate" : "__redis__:invalidate");
-	for (size_t i = 0; is && i < (keys->null ? 1 : keys->n); i++) {
-		const char *name = keys->null ? "" : keys->elements[i].text;
+	bool broken = v->n == 2 && !strcmp(v->elements[0].text, "tracking-redir-broken");
+	bool is = broken || !strcmp(v->elements[v->n == 2 ? 0 : 1].text, v->n == 2 ? "invalidate" : "__redis__:invalidate");
+	for (size_t i = 0; is && i < (keys->null || broken ? 1 : keys->n); i++) {
+		const char *name = broken ? "(broken)" : keys->null ? "" : keys->elements[i].text;
 		unsigned at = 0;
 		while (at < in->nkeys && strcmp(in->keys[at], name) < 0)
 			at++;
@@ -158,11 +161,11 @@ static void keep(struct run *r, int side, int k, const char *command, struct res
 	bool hello = !strncmp(command, "HELLO", 5);
 	while (*rest && in->len + 64 < sizeof in->text) {
 		int64_t id = *rest == ':' && ids ? strtoll(rest + 1, NULL, 10) : 0;
-		int who = 0;
-		for (int c = 1; id > 0 && c < MAX_CONNS; c++)
-			who = r->in[side][c].id == id ? c : who;
-		if (who) {
-			in->len += (size_t)snprintf(in->text + in->len, sizeof in->text - in->len, ":(client %d)", who);
+		unsigned who = 0;
+		while (id > 0 && who < r->nids[side] && r->ids[side][who] != id)
+			who++;
+		if (id > 0 && who < r->nids[side]) {
+			in->len += (size_t)snprintf(in->text + in->len, sizeof in->text - in->len, ":(connection %u)", who);
 			rest += 1 + strspn(rest + 1, "0123456789");
 		} else {
 			in->text[in->len++] = *rest++;
@@ -193,6 +196,20 @@ static void read_until(struct run *r, int side, int k, const char *command, cons
 	}
 }
 
+static void new_connection(struct run *r, int side, int k)
+{
+	struct resp_client **conn = &r->sides->side[side].conn[k];
+	resp_close(*conn);
+	*conn = resp_connect(r->sides->side[side].proc.port);
+	struct resp_value *hello = *conn ? resp_ask(*conn, r->gen->resp == 3 && r->modern ? "HELLO 3" : "HELLO 2") : NULL;
+	struct resp_value *v = hello ? resp_ask(*conn, "CLIENT ID") : NULL;
+	r->in[side][k].id = v ? v->integer : 0;
+	r->ids[side][r->nids[side]++] = r->in[side][k].id;
+	r->gone |= !v;
+	resp_value_free(hello);
+	resp_value_free(v);
+}
+
 static void run_step(struct run *r, int side, int k, const char *form)
 {
 	struct resp_client **conn = r->sides->side[side].conn;
@@ -204,16 +221,18 @@ static void run_step(struct run *r, int side, int k, const char *form)
 		fill_ids(r, side, one, line, sizeof line);
 		resp_send(conn[k], line);
 		read_until(r, side, k, line, NULL);
+		if (!strcmp(one, "QUIT") && resp_read_eof(conn[k]))
+			new_connection(r, side, k);
 		form += n + (form[n] == '\n');
 	}
-	for (int round = 0; round < 2; round++) { /* what is redirected takes two */
+	for (int round = 0; round < 3; round++) { /* to who tracks, on to where it redirects, and back if that is gone */
 		snprintf(ping, sizeof ping, "ping-%u-%d", r->step, round);
 		snprintf(sent, sizeof sent, "PING %s", ping);
 		for (int c = 1; c < MAX_CONNS; c++)
 			resp_send(conn[c], sent);
 		for (int c = 1; c < MAX_CONNS && !r->gone; c++) {
 			read_until(r, side, c, "", ping);
-			if (round)
+			if (round == 2)
 				keys_to_text(&r->in[side][c]);
 		}
 	}
@@ -266,13 +285,8 @@ int messages_run(struct sides *sides, struct gen *g, sides_fail *fail, void *ctx
 	r->gen = g;
 	r->modern = strncmp(sides->side[0].name, "redis-7.0", 9) != 0;
 	for (int i = 0; i < sides->n; i++) {
-		for (int k = 1; k < MAX_CONNS; k++) {
-			struct resp_value *v = resp_ask(sides->side[i].conn[k], "CLIENT ID");
-			r->in[i][k].id = v ? v->integer : 0;
-			resp_value_free(v);
-			if (!r->modern)
-				resp_value_free(resp_ask(sides->side[i].conn[k], "HELLO 2"));
-		}
+		for (int k = 1; k < MAX_CONNS; k++)
+			new_connection(r, i, k);
 		resp_value_free(resp_ask(sides->side[i].conn[0], "CONFIG SET notify-keyspace-events KEA"));
 	}
 	for (; r->step < STEPS && !result; r->step++) {
