@@ -71,9 +71,9 @@ bool monitor_join(struct client *c)
 
 void monitor_leave(struct client *c)
 {
-	struct watchers *w = &watchers[c->loop];
 	if (!(c->flags & CLIENT_MONITOR))
 		return;
+	struct watchers *w = &watchers[c->loop];
 	for (unsigned i = 0; i < w->n; i++) {
 		if (w->v[i] != c)
 			continue;
