@@ -10,6 +10,7 @@
 
 #define IOV_PER_SEND 64
 #define CHUNK 4096 /* heap segments are at least this large, so that many small remainders share one */
+#define OWN_ROOM 1024 /* of a connection to which a turn writes again and again */
 
 void conn_wants_write(struct net_conn *c)
 {
@@ -74,9 +75,38 @@ void net_out_end(struct net_conn *c, char *cur)
 	conn_wants_write(c);
 }
 
+/*
+ * A turn that writes to many connections again and again (messages to subscribers) would leave each with as many pieces as
+ * there were writes, and the kernel takes longer over a piece than over its bytes: the second piece gets room of its own,
+ * which the next ones fill.
+ */
+static bool write_to_room(struct net_conn *c, const void *buf, size_t len)
+{
+	struct seg *t = c->out_tail;
+	const uint32_t special = CONN_CLOSING | CONN_DEAD | CONN_FIN | CONN_SENDING | CONN_DATAGRAM;
+	if (!c->out || t->release || len > OWN_ROOM / 4 || (c->flags & special))
+		return false;
+	if ((uintptr_t)(t->p + t->len) + len > (uintptr_t)t->base + t->cap) {
+		if (t->p + t->len == c->loop->out.pos)
+			return false; /* it goes on in one piece */
+		char *room = arena_alloc(&c->loop->out, OWN_ROOM);
+		t = room ? new_seg(c, room) : NULL;
+		if (!t)
+			return false;
+		t->cap = OWN_ROOM;
+	}
+	memcpy((char *)(uintptr_t)(t->p + t->len), buf, len);
+	t->len += len;
+	c->out_bytes += len;
+	conn_wants_write(c);
+	return true;
+}
+
 int net_write(struct net_conn *c, const void *buf, size_t len)
 {
 	char *cur, *end;
+	if (write_to_room(c, buf, len))
+		return 0;
 	int err = net_out_begin(c, len, &cur, &end);
 	if (err || !len)
 		return err;

@@ -468,6 +468,63 @@ START_TEST(close_callbacks_may_write_to_others)
 }
 END_TEST
 
+/* Members get pieces of every length in turn, by every way of writing: what one gets stays whole and in order. */
+#define PIECES 600
+
+static size_t piece_len(int i)
+{
+	return i % 97 == 0 ? 5000 : (size_t)(i * 7 % 300);
+}
+
+static enum net_action scatter(struct net_conn *c)
+{
+	static unsigned char buf[5000];
+	size_t len, at = 0;
+	net_peek(c, &len);
+	net_discard(c, len);
+	for (int i = 0; i < PIECES; i++) {
+		len = piece_len(i);
+		for (size_t k = 0; k < len; k++)
+			buf[k] = fix_byte(at + k);
+		at += len;
+		for (int m = 0; m < nmembers; m++) {
+			char *cur, *end;
+			if (i % 11 == 5 && !net_out_begin(members[m], len, &cur, &end)) {
+				memcpy(cur, buf, len);
+				net_out_end(members[m], cur + len);
+			} else {
+				ck_assert_int_eq(net_write(members[m], buf, len), 0);
+			}
+		}
+	}
+	return NET_NONE;
+}
+
+START_TEST(writes_to_many_in_turn)
+{
+	reset();
+	nmembers = 0;
+	struct net_options o;
+	const struct net_events e = { .open = join, .data = scatter, .close = on_close };
+	int port, fds[3];
+	size_t total = 0;
+	fix_options(&o, _i, 1);
+	struct net_server *s = fix_start(&e, &o, "tcp4://127.0.0.1:0", &port);
+	for (int i = 0; i < 3; i++)
+		fds[i] = fix_connect(port);
+	latch_wait(&opened, 3);
+	for (int i = 0; i < PIECES; i++)
+		total += piece_len(i);
+	fix_send(fds[0], "x", 1);
+	for (int i = 0; i < 3; i++)
+		expect_stream(fds[i], total);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	latch_wait(&closed, 3);
+	fix_stop(s, 1000);
+}
+END_TEST
+
 /* Every way to close, in every callback. */
 static int close_where, close_how;
 enum { IN_OPEN, IN_DATA, IN_FLUSH, IN_WAKE, IN_WHERE_END };
@@ -756,7 +813,8 @@ int main(void)
 		bulk_echo_is_exact, bulk_echo_by_view_with_a_small_turn, a_message_is_one_view_however_it_arrives,
 		an_idle_connection_holds_no_buffers, a_paused_connection_loses_nothing, a_client_that_never_reads_is_paused,
 		the_output_limit_closes, close_sends_what_is_queued, close_waits_only_so_long,
-		close_callbacks_may_write_to_others, close_inside_every_callback, references_are_released_once,
+		close_callbacks_may_write_to_others, writes_to_many_in_turn, close_inside_every_callback,
+		references_are_released_once,
 		half_close_goes_on_reading, detach_and_attach, idle_and_read_deadlines_close, a_reset_is_reported_with_the_peer,
 	};
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
