@@ -28,6 +28,7 @@
 #include "server/journal/rdb.h"
 #include "server/journal/snapshot.h"
 #include "server/log.h"
+#include "server/script/functions.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -218,6 +219,7 @@ int aof_reload(struct call *c)
 	err = aof_manifest_read(&aof.manifest, aof.manifest_path, error, sizeof error);
 	if (!err) {
 		store_flush(c->op.store, -1, false);
+		functions_clear();
 		err = replay_as_client(worker_current, true, config(), NULL);
 	}
 	aof_manifest_clear(&aof.manifest);

@@ -566,6 +566,10 @@ static void log_keeps_functions(const char *config)
 	while (info_int(o, "persistence", "aof_rewrite_in_progress") != 0)
 		;
 	expect(o, "FUNCTION DELETE b", OK);
+	expect(o, "DEBUG LOADAOF", OK);
+	expect(o, "FCALL g 0", "-ERR Function not found\r\n");
+	expect(o, "FCALL i 0", ":4\r\n");
+	ck_assert_int_eq(info_int(o, "memory", "number_of_libraries"), 2);
 	stop(&p, o, true);
 	o = start_in(&p, p.dir, config);
 	expect(o, "FCALL f 1 k", ":12\r\n");
@@ -584,13 +588,13 @@ static void log_keeps_functions(const char *config)
 
 START_TEST(test_log_rdb_base)
 {
-	log_keeps_functions("appendonly yes\nsave \"\"\n");
+	log_keeps_functions("appendonly yes\nsave \"\"\nenable-debug-command yes\n");
 }
 END_TEST
 
 START_TEST(test_log_commands_base)
 {
-	log_keeps_functions("appendonly yes\nsave \"\"\naof-use-rdb-preamble no\n");
+	log_keeps_functions("appendonly yes\nsave \"\"\nenable-debug-command yes\naof-use-rdb-preamble no\n");
 }
 END_TEST
 
