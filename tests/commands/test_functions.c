@@ -545,6 +545,33 @@ START_TEST(test_saving)
 }
 END_TEST
 
+/* Whose the file is makes no difference: theirs, then ours in their place, then theirs again. */
+START_TEST(test_files_of_another_server)
+{
+	struct proc p;
+	if (proc_start(&p, &(struct proc_spec){ .oracle = true, .config = "save \"\"\n" })) {
+		fprintf(stderr, "no server to compare with: not run\n");
+		return;
+	}
+	struct resp_client *o = connect_to(&p);
+	load(o, "a", "f", "return 'theirs, in a string that is long enough to be compressed, compressed, compressed'");
+	expect(o, "SAVE", OK);
+	stop(&p, o, true);
+	o = start_in(&p, p.dir, "save \"\"\n");
+	expect_prefix(o, "FCALL f 0", "$80\r\ntheirs, ");
+	load(o, "b", "g", "return 'ours, in a string that is long enough to be compressed, compressed, compressed'");
+	expect(o, "SAVE", OK);
+	stop(&p, o, true);
+	char dir[sizeof p.dir];
+	snprintf(dir, sizeof dir, "%s", p.dir);
+	ck_assert_int_eq(proc_start(&p, &(struct proc_spec){ .oracle = true, .config = "save \"\"\n", .dir = dir }), 0);
+	o = connect_to(&p);
+	expect_prefix(o, "FCALL f 0", "$80\r\ntheirs, ");
+	expect_prefix(o, "FCALL g 0", "$78\r\nours, ");
+	stop(&p, o, false);
+}
+END_TEST
+
 /* With a base of either form, and before there is one. */
 static void log_keeps_functions(const char *config)
 {
@@ -602,4 +629,4 @@ COMMAND_TESTS_WITH("functions", "enable-debug-command yes\n", test_first_line, t
                    test_calls, test_listing, test_names_collide, test_restoring, test_payloads,
                    test_exchange_with_another_server, test_all_loops_call, test_a_slow_function_is_killed,
                    test_a_function_that_wrote_is_not_killed, test_journal_and_transactions, test_memory_limit,
-                   test_saving, test_log_rdb_base, test_log_commands_base)
+                   test_saving, test_files_of_another_server, test_log_rdb_base, test_log_commands_base)
