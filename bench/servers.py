@@ -28,20 +28,25 @@ class Server:
 
     def __init__(self, name, argv, core="0", more=()):
         self.name = name
+        for _ in range(3):  # somebody else may have taken the port meanwhile
+            if self.begin(argv, ["taskset", "-c", core] if core else [], [str(m) for m in more]):
+                return
+        raise SystemExit(f"{name} does not start")
+
+    def begin(self, argv, pin, more):
         self.port, self.control = free_port(), None
-        pin = ["taskset", "-c", core] if core else []
-        self.proc = subprocess.Popen(pin + argv(self.port) + [str(m) for m in more], stdout=subprocess.DEVNULL,
-                                     stdin=subprocess.DEVNULL)
+        self.proc = subprocess.Popen(pin + argv(self.port) + more, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         running.append(self)
-        for _ in range(500):
+        for _ in range(2000):
+            if self.proc.poll() is not None:
+                break
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
+                return True
             except OSError:
-                if self.proc.poll() is not None:
-                    break
                 time.sleep(0.01)
-        raise SystemExit(f"{name} does not start")
+        self.stop()
+        return False
 
     def cpu_s(self):
         with open(f"/proc/{self.proc.pid}/stat") as f:

@@ -153,7 +153,13 @@ def targets(r, add):
 
 
 def render(r, servers):
-    rows = [[LABELS[k]] + report.pair_cells(r[k], servers) for k in LABELS]
+    rows = []
+    for k in LABELS:
+        rows.append([LABELS[k]] + report.pair_cells(r[k], servers))
+        two = r[k].get("shoal, 2 loops")
+        if two:
+            rows.append([LABELS[k] + "; shoal with 2 loops"] +
+                        report.pair_cells({report.BASE: r[k][report.BASE], "shoal": two}, servers))
     hits = [[f"{r['hits'][s] * 100:.1f} %" if s in r["hits"] else "" for s in servers]]
     return ["## Services", "", "bench/work.c, TLS by redis-benchmark. Thousands per second, and the server's CPU time in µs. "
             "Two loops have one core, as all have.", "",
