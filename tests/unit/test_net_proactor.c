@@ -540,7 +540,9 @@ static void *wait_long(void *arg)
 {
 	struct waiter *w = arg;
 	latch_add(&w->begun, 1);
-	w->n = net_proactor_wait(w->p, &w->r, 1, LIMIT_MS * 5);
+	do
+		w->n = net_proactor_wait(w->p, &w->r, 1, LIMIT_MS * 5);
+	while (w->n == -EBUSY); /* the test looks whether we are in it */
 	return NULL;
 }
 
