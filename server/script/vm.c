@@ -12,6 +12,7 @@
 #include "server/script/script.h"
 
 #define PATTERN_MAX 10000
+#define JSON_MAX 1000000000
 
 size_t vm_memory_max = (size_t)1 << 32;
 
@@ -345,6 +346,57 @@ static int change_cjson(lua_State *L)
 	return lua_tocfunction(L, lua_upvalueindex(2))(L);
 }
 
+/* Whether the text of the value on the top of the stack stays below *left bytes; what has none raises an error later. The
+ * library's buffer has an int for its size, and overflows it. */
+static bool json_fits(lua_State *L, size_t *left, unsigned depth)
+{
+	size_t n = lua_type(L, -1) == LUA_TSTRING ? lua_objlen(L, -1) * 6 + 16 : 40;
+	if (n > *left)
+		return false;
+	*left -= n;
+	if (!lua_istable(L, -1) || depth > 1000)
+		return true;
+	luaL_checkstack(L, 4, "too deep");
+	lua_pushnil(L);
+	while (lua_next(L, -2)) {
+		bool fits = json_fits(L, left, depth + 1);
+		lua_pop(L, 1);
+		if (!fits || !json_fits(L, left, depth + 1)) { /* the key */
+			lua_pop(L, 1);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Upvalues as above. */
+static int bounded_encode(lua_State *L)
+{
+	size_t left = JSON_MAX;
+	if (lua_gettop(L) == 1 && !json_fits(L, &left, 0))
+		return luaL_error(L, "too much for one text");
+	return lua_tocfunction(L, lua_upvalueindex(2))(L);
+}
+
+static int bounded_decode(lua_State *L)
+{
+	if (lua_type(L, 1) == LUA_TSTRING && lua_objlen(L, 1) > JSON_MAX)
+		return luaL_error(L, "too much for one text");
+	return lua_tocfunction(L, lua_upvalueindex(2))(L);
+}
+
+static void wrap_cjson(lua_State *L, const char *name, lua_CFunction with)
+{
+	lua_getfield(L, -1, name);
+	if (lua_getupvalue(L, -1, 1)) {
+		lua_insert(L, -2);
+		lua_pushcclosure(L, with, 2);
+		lua_setfield(L, -2, name);
+	} else {
+		lua_pop(L, 1);
+	}
+}
+
 /* A new instance, on the stack, whose settings are as it begins. */
 static void open_cjson(lua_State *L)
 {
@@ -352,16 +404,10 @@ static void open_cjson(lua_State *L)
 		                                "encode_number_precision", "encode_keep_buffer", "encode_invalid_numbers",
 		                                "decode_invalid_numbers" };
 	open_library(L, "cjson", luaopen_cjson);
-	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-		lua_getfield(L, -1, settings[i]);
-		if (lua_getupvalue(L, -1, 1)) {
-			lua_insert(L, -2);
-			lua_pushcclosure(L, change_cjson, 2);
-			lua_setfield(L, -2, settings[i]);
-		} else {
-			lua_pop(L, 1);
-		}
-	}
+	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+		wrap_cjson(L, settings[i], change_cjson);
+	wrap_cjson(L, "encode", bounded_encode);
+	wrap_cjson(L, "decode", bounded_decode);
 }
 
 static int reset_cjson(lua_State *L)

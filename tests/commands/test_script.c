@@ -254,6 +254,12 @@ START_TEST(test_limits)
 	expect_eval("return cmsgpack.unpack_limit('\\1', -1)", "-ERR user_script:1: Invalid request to unpack");
 	expect_eval("local t = {} t.a = t return #cmsgpack.pack(t) > 10", ":1\r\n");
 	expect_eval("local function f() return f() + 1 end return f()", "-ERR user_script:1: stack overflow");
+	/* Texts beyond an int; many arguments. */
+	expect_eval("return cjson.encode(string.rep('a', 170 * 1024 * 1024))", "-ERR user_script:1: too much for one text");
+	expect_eval("local t = {string.rep('a', 100000)} for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
+	            "-ERR user_script:1: too much for one text");
+	expect_eval("local t = {} for i = 1, 3000 do t[i] = i end return {#cmsgpack.pack(unpack(t)), bit.band(unpack(t)), "
+	            "#struct.pack(string.rep('b', 3000), unpack(t))}", "*3\r\n:8618\r\n:0\r\n:3000\r\n");
 	/* Patterns: ends Redis */
 	expect_eval("return string.find(string.rep('a', 300000), string.rep('a?', 300000) .. 'b')", "-ERR user_script:1: pattern is too long");
 	expect_eval("return ('a'):gsub(string.rep('(', 300000), '')", "-ERR user_script:1: pattern is too long");
