@@ -84,7 +84,7 @@ static bool write_to_room(struct net_conn *c, const void *buf, size_t len)
 {
 	struct seg *t = c->out_tail;
 	const uint32_t special = CONN_CLOSING | CONN_DEAD | CONN_FIN | CONN_SENDING | CONN_DATAGRAM;
-	if (!c->out || t->release || len > OWN_ROOM / 4 || (c->flags & special))
+	if (!c->out || !len || t->release || len > OWN_ROOM / 4 || (c->flags & special))
 		return false;
 	if ((uintptr_t)(t->p + t->len) + len > (uintptr_t)t->base + t->cap) {
 		if (t->p + t->len == c->loop->out.pos)

@@ -15,14 +15,13 @@
 #include "server/server.h"
 
 /* What directives wait for. */
-#define W_PERSISTENCE "persistence (RDB and AOF files)"
 #define W_REPLICATION "replication"
 #define W_CLUSTER "cluster mode"
-#define W_SCRIPTS "scripts"
-#define W_NOTIFY "keyspace notifications"
 /* What has nothing to do here. */
 #define N_LOOPS "=every loop reads, executes and writes; their number is set with `loops`"
 #define N_TABLE "=tables grow and shrink one bucket at a time, there is nothing to rehash"
+#define N_LOADING "=files are loaded by threads of their own while the loops answer"
+#define N_BASE "=a log's base file is written as rdb-save-incremental-fsync says"
 #define N_FORK "=nothing forks"
 #define N_DEFRAG "=memory is not defragmented while the server runs"
 #define N_MODULES "=modules cannot be loaded"
@@ -230,7 +229,7 @@ const struct config_row config_rows[] = {
 	INT64("latency-monitor-threshold", NULL, latency_monitor_threshold_ms, "0", 0, INF, 0, NULL),
 	BOOL("latency-tracking", NULL, latency_tracking, "yes", 0, NULL),
 	SPECIAL("latency-tracking-info-percentiles", NULL, &config_percentiles, "50 99 99.9", CONFIG_MULTI, NULL),
-	SPECIAL("notify-keyspace-events", NULL, &config_notify, "", 0, W_NOTIFY),
+	SPECIAL("notify-keyspace-events", NULL, &config_notify, "", 0, NULL),
 	ENUM("enable-debug-command", NULL, enable_debug_command, "no", allows, IMM, NULL),
 	ENUM("enable-protected-configs", NULL, enable_protected_configs, "no", allows, IMM, NULL),
 	ENUM("enable-module-command", NULL, enable_module_command, "no", allows, IMM, NULL),
@@ -254,12 +253,12 @@ const struct config_row config_rows[] = {
 	STRING_CHECK("dbfilename", NULL, dbfilename, "dump.rdb", CONFIG_PROTECTED, config_check_dbfilename, NULL),
 	BOOL("rdbcompression", NULL, rdbcompression, "yes", 0, NULL),
 	BOOL("rdbchecksum", NULL, rdbchecksum, "yes", IMM, NULL),
-	BOOL("rdb-del-sync-files", NULL, rdb_del_sync_files, "no", 0, W_PERSISTENCE),
+	BOOL("rdb-del-sync-files", NULL, rdb_del_sync_files, "no", 0, W_REPLICATION),
 	BOOL("rdb-save-incremental-fsync", NULL, rdb_save_incremental_fsync, "yes", 0, NULL),
 	INT("rdb-key-save-delay", NULL, rdb_key_save_delay_us, "0", INT_MIN, INT_MAX, HID, NULL),
 	INT("key-load-delay", NULL, key_load_delay_us, "0", INT_MIN, INT_MAX, HID, NULL),
 	INT64("loading-process-events-interval-bytes", NULL, loading_process_events_interval_bytes, "2mb", 1024, INT_MAX,
-	      HID | MEM, W_PERSISTENCE),
+	      HID | MEM, N_LOADING),
 	BOOL("stop-writes-on-bgsave-error", NULL, stop_writes_on_bgsave_error, "yes", 0, NULL),
 	BOOL("appendonly", NULL, appendonly, "no", 0, NULL),
 	STRING_CHECK("appendfilename", NULL, appendfilename, "appendonly.aof", IMM, config_check_appendfilename, NULL),
@@ -270,7 +269,7 @@ const struct config_row config_rows[] = {
 	INT64("auto-aof-rewrite-min-size", NULL, auto_aof_rewrite_min_size, "64mb", 0, INF, MEM, NULL),
 	BOOL("aof-load-truncated", NULL, aof_load_truncated, "yes", 0, NULL),
 	BOOL("aof-use-rdb-preamble", NULL, aof_use_rdb_preamble, "yes", 0, NULL),
-	BOOL("aof-rewrite-incremental-fsync", NULL, aof_rewrite_incremental_fsync, "yes", 0, W_PERSISTENCE),
+	BOOL("aof-rewrite-incremental-fsync", NULL, aof_rewrite_incremental_fsync, "yes", 0, N_BASE),
 	BOOL("aof-timestamp-enabled", NULL, aof_timestamp_enabled, "no", 0, NULL),
 	BOOL("aof-disable-auto-gc", NULL, aof_disable_auto_gc, "no", HID, NULL),
 	/* replication */
@@ -326,7 +325,7 @@ const struct config_row config_rows[] = {
 	ENUM("acl-pubsub-default", NULL, acl_pubsub_default, "resetchannels", channels, 0, NULL),
 	INT64("acllog-max-len", NULL, acllog_max_len, "128", 0, INF, 0, NULL),
 	SPECIAL("user", NULL, &config_user, NULL, IMM | CONFIG_FILE_ONLY | CONFIG_MULTI, NULL),
-	INT64("busy-reply-threshold", "lua-time-limit", busy_reply_threshold_ms, "5000", 0, INF, 0, W_SCRIPTS),
+	INT64("busy-reply-threshold", "lua-time-limit", busy_reply_threshold_ms, "5000", 0, INF, 0, NULL),
 	/* Left over from older versions. */
 	SPECIAL("list-max-ziplist-entries", NULL, &config_ignored, NULL, IMM | CONFIG_FILE_ONLY, N_OLD),
 	SPECIAL("list-max-ziplist-value", NULL, &config_ignored, NULL, IMM | CONFIG_FILE_ONLY, N_OLD),

@@ -233,7 +233,8 @@ static bool score_of(const struct arg *text, double *score)
 	char small[64], *copy = small, *end;
 	if (text->len >= sizeof small && !(copy = malloc(text->len + 1)))
 		return false;
-	memcpy(copy, text->ptr, text->len);
+	if (text->len)
+		memcpy(copy, text->ptr, text->len);
 	copy[text->len] = 0;
 	errno = 0;
 	*score = strtod(copy, &end);
