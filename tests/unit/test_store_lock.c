@@ -74,7 +74,7 @@ static void *look(void *arg)
 		fixture_delete(&op, 1000 + rng_below(&rng, 2000));
 		ck_assert_uint_ge(store_count(b->store, 0), ACCOUNTS);
 		store_get_stats(b->store, &st);
-		ck_assert(store_random_key(&op, &key, &len));
+		ck_assert(store_random_key(&op, &key, &len) || op.db); /* the other databases may be empty */
 		store_average_ttl_ms(&op);
 		store_tick(&op, 0, 100, true);
 		ck_assert_uint_gt(mem_used(), 0);
