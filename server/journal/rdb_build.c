@@ -260,6 +260,20 @@ static void read_pairs(struct build *b, rdb_compact_walk *walk, bool zset)
 		finish_zset(b);
 }
 
+/* Whether a field stands twice in a hash of an even number of elements. */
+static bool has_field_twice(const uint8_t *lp)
+{
+	char number[NUMBER_MAX];
+	for (const uint8_t *p = listpack_first(lp), *next; p; p = next) {
+		size_t len;
+		const char *str = listpack_text(p, number, &len);
+		next = listpack_next(lp, listpack_next(lp, p));
+		if (next && listpack_find(lp, next, str, len, 1))
+			return true;
+	}
+	return false;
+}
+
 /* A hash in one listpack, within the limits: taken as it is. */
 static void read_hash_listpack(struct build *b)
 {
@@ -278,6 +292,8 @@ static void read_hash_listpack(struct build *b)
 	}
 	if (!sound || count % 2) {
 		damaged(b, "a hash in a listpack is damaged");
+	} else if (small && has_field_twice((const uint8_t *)t.ptr)) {
+		damaged(b, "a field of a hash is there twice");
 	} else if (small) {
 		b->v = (struct value){ ENC_LISTPACK, listpack_from_bytes(t.ptr, t.len) };
 		b->err = b->v.ptr ? 0 : -ENOMEM;

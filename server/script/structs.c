@@ -191,7 +191,7 @@ static void push_number(lua_State *L, const struct format *f, char option, const
 	} else if (option == 'd') {
 		memcpy(&wide, &v, 8);
 		lua_pushnumber(L, wide);
-	} else if (option >= 'a') {
+	} else if (option >= 'a' && size) {
 		unsigned unused = size < 8 ? 64 - 8 * (unsigned)size : 0;
 		lua_pushnumber(L, (lua_Number)((int64_t)(v << unused) >> unused));
 	} else {

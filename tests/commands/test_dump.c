@@ -295,6 +295,7 @@ static const struct {
 	{ "12010103787a79", "quicklist", "LRANGE k 0 -1", "*1\r\n$3\r\nxzy\r\n" },
 	{ "140d0d0000000200816102816202ff", "listpack", "SCARD k", ":2\r\n" },
 	{ "140d0d0000000200816102816102ff", NULL, NULL, BAD }, /* the same member twice */
+	{ "10121200000004008166028176028166020201ff", NULL, NULL, BAD }, /* the same field twice, in a listpack */
 	{ "0100", NULL, NULL, BAD }, { "16", NULL, NULL, BAD }, { "00", NULL, NULL, BAD },
 };
 
