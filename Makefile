@@ -63,7 +63,7 @@ Q := $(if $(V),,@)
 SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),: ,echo )
 
 # Sanitizers are slow: the time limits of unit tests grow.
-SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=20)
+SLOW := $(if $(SAN)$(COVER),CK_TIMEOUT_MULTIPLIER=100)
 
 .PHONY: all help run test unit commands clients diff storm linear readme faults lint script-gc format fuzz fuzz-bins bench bench-net examples cover install uninstall shared clean
 .SECONDARY:

@@ -37,16 +37,21 @@ int proc_loops(void)
 	return n > 0 ? n : 1;
 }
 
-int proc_time_factor(void)
+bool proc_sanitized(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	return 10;
+	return true;
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-	return 10;
+	return true;
 #endif
 #endif
-	return getenv("SHOAL_SLOW") ? 10 : 1;
+	return false;
+}
+
+int proc_time_factor(void)
+{
+	return proc_sanitized() ? 30 : 5;
 }
 
 /* Below the range from which the kernel takes the local ports of outgoing connections. */

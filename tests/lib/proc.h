@@ -62,8 +62,10 @@ size_t proc_rss(const struct proc *p);
 /* User and system time so far, in microseconds. */
 long long proc_cpu_us(const struct proc *p);
 
-/* The number of loops under test, and a factor for time limits (sanitizers are slow). */
+/* The number of loops under test; whether this is a build with sanitizers, whose memory says nothing; and a factor for
+ * limits of time, so that sanitizers and slow machines do not meet them. */
 int proc_loops(void);
+bool proc_sanitized(void);
 int proc_time_factor(void);
 /* A free port, held by *lock (close it to give it back). */
 int proc_free_port(int *lock);
