@@ -4,8 +4,8 @@
  * interrupts: about a fifth less CPU per request, at no loss of throughput, because the peers get work in batches too.
  *
  * It pays while turns are small, and it harms where all peers wait for us: then nothing arrives during the sleep. So a
- * loop gathers only while it is busy, many connections are active, and the last turn had few events. Time is cut into
- * windows; what one window showed decides for the next.
+ * loop gathers only while it is busy, many connections are active, and the last turn had few events; the fewer are active,
+ * the shorter it sleeps. Time is cut into windows; what one window showed decides for the next.
  */
 #include <time.h>
 #ifdef __linux__
@@ -16,10 +16,11 @@
 
 #define WINDOW_NS 2000000
 #define LULL_NS (8 * WINDOW_NS)
-#define CONNS_ACTIVE 16 /* in one window */
-#define EVENTS_MANY 8   /* in the last turn: from here on gathering has little left to save */
-#define BUSY_ON 0.78 /* share of a core at which gathering begins: below it a sleep would only delay replies */
-#define BUSY_OFF 0.6 /* and ends: what is gathered costs less */
+#define CONNS_ACTIVE 16 /* in one window: with fewer there is little to gather */
+#define CONNS_FULL 48   /* from here on a sleep has its full length */
+#define TURN_SHARE 3    /* a turn that served a third of the active connections has little left to save */
+#define BUSY_ON 0.6     /* share of a core at which gathering begins: below it a sleep would only delay replies */
+#define BUSY_OFF 0.4    /* and ends: what is gathered costs less */
 
 static int64_t cpu_ns(void)
 {
@@ -40,9 +41,9 @@ void gather_start(struct net_loop *l)
 void gather_wait(struct net_loop *l)
 {
 	const struct gather *g = &l->gather;
-	if (!g->on || g->last_events < 1 || g->last_events >= EVENTS_MANY)
+	if (!g->active || g->last_events < 1 || g->last_events >= (int)g->active / TURN_SHARE)
 		return;
-	struct timespec t = { .tv_nsec = (long)l->server->o.gather_us * 1000 };
+	struct timespec t = { .tv_nsec = (long)l->server->o.gather_us * 1000 * g->active / CONNS_FULL };
 	nanosleep(&t, NULL);
 }
 
@@ -55,7 +56,8 @@ void gather_turn(struct net_loop *l, int events)
 		return;
 	int64_t cpu = cpu_ns();
 	double busy = (double)(cpu - g->cpu_ns) / (double)took;
-	g->on = took < LULL_NS && g->conns >= CONNS_ACTIVE && busy > (g->on ? BUSY_OFF : BUSY_ON);
+	bool pays = took < LULL_NS && g->conns >= CONNS_ACTIVE && busy > (g->active ? BUSY_OFF : BUSY_ON);
+	g->active = !pays ? 0 : g->conns < CONNS_FULL ? g->conns : CONNS_FULL;
 	g->begin_ns = l->woke_ns;
 	g->cpu_ns = cpu;
 	g->conns = 0;

@@ -154,8 +154,8 @@ struct udp_batch;
 
 /* gather.c: what this window of time has seen, and whether the last one said that gathering pays. */
 struct gather {
-	bool on;
 	int last_events;
+	uint32_t active;        /* connections that make it worth while, at most CONNS_FULL; 0: it does not pay */
 	uint32_t window, conns; /* its number, and the connections that were read in it */
 	int64_t begin_ns, cpu_ns;
 };

@@ -146,7 +146,7 @@ struct net_options {
 	int idle_timeout_ms;  /* 0 none */
 	bool edge_triggered;  /* false */
 	int close_timeout_ms; /* how long a close may wait for queued output; 5000 */
-	int gather_us;        /* how long a busy loop may sleep to gather more events into one turn, if that pays; 0 never */
+	int gather_us;        /* longest sleep of a busy loop with many active connections to gather events; 0 never */
 	const char *thread_name; /* loops are named "<name>-<i>"; "loop" */
 	/* Allocator seam; NULL: malloc family. */
 	void *(*realloc)(void *p, size_t size); /* size 0 frees */

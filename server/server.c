@@ -43,7 +43,6 @@
 #include "server/txn.h"
 #include "server/worker.h"
 
-#define GATHER_US 25 /* shorter gathers less, longer shows in the latency: see bench/README.md */
 #define JOURNAL_DESCRIPTORS (1 << 20) /* under everysec the journal keeps half a second */
 #define STOP_DEADLINE_MS 9000 /* the whole stop is promised within ten seconds */
 
@@ -251,7 +250,7 @@ static int open_net(const struct config *cfg)
 	o.idle_timeout_ms = cfg->timeout_s * 1000;
 	o.balance = NET_LEAST_CONNECTIONS;
 	o.backend = NET_BACKEND_EPOLL;
-	o.gather_us = GATHER_US;
+	o.gather_us = cfg->gather_us;
 	o.thread_name = "shoal";
 	server.net = net_server_new(&events, &o, &err);
 	if (!server.net)
