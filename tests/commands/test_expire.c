@@ -30,7 +30,7 @@ START_TEST(test_set_and_ask)
 	expect_int(c, "PEXPIRETIME k", -1);
 	expect_int(c, "PERSIST k", 0);
 	expect_int(c, "EXPIRE k 100", 1);
-	expect_int(c, "TTL k", 100);
+	expect_ttl(c, "k", 100);
 	int64_t left = ask_int(c, "PTTL k"), at = ask_int(c, "PEXPIRETIME k");
 	ck_assert_int_le(left, 100000);
 	ck_assert_int_gt(left, 90000);
@@ -39,7 +39,7 @@ START_TEST(test_set_and_ask)
 	expect_int(c, "PERSIST k", 1);
 	expect_int(c, "TTL k", -1);
 	expect_int(c, "PEXPIRE k 100000", 1);
-	expect_int(c, "TTL k", 100);
+	expect_ttl(c, "k", 100);
 	expect_int(c, "EXPIREAT k 33177117420", 1);
 	expect_int(c, "EXPIRETIME k", 33177117420);
 	expect_int(c, "PEXPIREAT k 33177117420500", 1);
@@ -77,7 +77,7 @@ START_TEST(test_conditions)
 	expect_int(c, "EXPIRE k 200 GT", 1);
 	expect_int(c, "EXPIRE k 300 LT", 0);
 	expect_int(c, "EXPIRE k 150 XX LT", 1);
-	expect_int(c, "TTL k", 150);
+	expect_ttl(c, "k", 150);
 	expect_int(c, "PERSIST k", 1);
 	expect_int(c, "EXPIRE k 100 LT", 1);
 	expect_int(c, "EXPIREAT k 33177117420", 1);
@@ -119,8 +119,8 @@ END_TEST
 /* Reads until the key is gone: a wait for an event, limited by the test's own time limit. */
 START_TEST(test_keys_go)
 {
-	expect(c, "SET k v PX 30", OK);
 	int64_t set = wall_ms();
+	expect(c, "SET k v PX 30", OK);
 	while (ask_int(c, "EXISTS k"))
 		;
 	ck_assert_int_ge(wall_ms() - set, 28);

@@ -61,7 +61,7 @@ START_TEST(test_rename)
 	expect_int(c, "EXPIRE a 100", 1);
 	expect(c, "RENAME a b", OK);
 	expect(c, "GET b", "$1\r\n1\r\n");
-	expect_int(c, "TTL b", 100);
+	expect_ttl(c, "b", 100);
 	expect_int(c, "EXISTS a", 0);
 	expect(c, "SET a 3", OK);
 	expect(c, "RENAME a b", OK);
@@ -82,7 +82,7 @@ START_TEST(test_copy)
 	expect(c, "GET b", "$1\r\n2\r\n");
 	expect_int(c, "COPY a b REPLACE", 1);
 	expect(c, "GET b", "$1\r\n1\r\n");
-	expect_int(c, "TTL b", 100);
+	expect_ttl(c, "b", 100);
 	expect_int(c, "COPY a a DB 1", 1);
 	expect_int(c, "COPY a a DB 1", 0);
 	expect_int(c, "COPY a a REPLACE DB 1", 1);
@@ -99,7 +99,7 @@ START_TEST(test_copy)
 	expect(c, "GET a", "$1\r\n1\r\n");
 	expect(c, "SELECT 1", OK);
 	expect(c, "GET a", "$1\r\n1\r\n");
-	expect_int(c, "TTL a", 100);
+	expect_ttl(c, "a", 100);
 }
 END_TEST
 
@@ -117,7 +117,7 @@ START_TEST(test_move)
 	expect_int(c, "MOVE a 1", 0);
 	expect(c, "SELECT 1", OK);
 	expect(c, "GET a", "$1\r\n1\r\n");
-	expect_int(c, "TTL a", 100);
+	expect_ttl(c, "a", 100);
 }
 END_TEST
 
@@ -158,7 +158,7 @@ START_TEST(test_swapdb)
 	expect_int(c, "TTL a", -1);
 	expect(c, "SELECT 0", OK);
 	expect(c, "GET a", "$3\r\none\r\n");
-	expect_int(c, "TTL a", 100);
+	expect_ttl(c, "a", 100);
 	expect(c, "SWAPDB 5 5", OK);
 	expect(c, "SWAPDB 0 9", OK);
 	expect(c, "GET a", NIL);

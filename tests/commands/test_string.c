@@ -86,11 +86,11 @@ END_TEST
 START_TEST(test_set_expiry)
 {
 	expect(c, "SET k v EX 100", OK);
-	expect_int(c, "TTL k", 100);
+	expect_ttl(c, "k", 100);
 	expect(c, "SET k v PX 100000", OK);
-	expect_int(c, "TTL k", 100);
+	expect_ttl(c, "k", 100);
 	expect(c, "SET k w KEEPTTL", OK);
-	expect_int(c, "TTL k", 100);
+	expect_ttl(c, "k", 100);
 	expect(c, "SET k w", OK);
 	expect_int(c, "TTL k", -1);
 	expect(c, "SET k v EXAT 33177117420", OK);
@@ -102,9 +102,9 @@ START_TEST(test_set_expiry)
 	expect(c, "SET k v EXAT 1", OK);
 	expect(c, "GET k", NIL);
 	expect(c, "SETEX k 50 v", OK);
-	expect_int(c, "TTL k", 50);
+	expect_ttl(c, "k", 50);
 	expect(c, "PSETEX k 50000 v", OK);
-	expect_int(c, "TTL k", 50);
+	expect_ttl(c, "k", 50);
 }
 END_TEST
 
@@ -123,7 +123,7 @@ START_TEST(test_set_bad_expiry)
 	expect(c, "SET k v EX 1 KEEPTTL", SYNTAX);
 	expect(c, "SET k v KEEPTTL EX 1", SYNTAX);
 	expect(c, "SET k v EX 1 EX 20", OK);
-	expect_int(c, "TTL k", 20);
+	expect_ttl(c, "k", 20);
 	expect(c, "SETEX k 0 v", "-ERR invalid expire time in 'setex' command\r\n");
 	expect(c, "SETEX k x v", NOT_INT);
 	expect(c, "PSETEX k -1 v", "-ERR invalid expire time in 'psetex' command\r\n");
@@ -137,13 +137,13 @@ START_TEST(test_getex_getdel)
 	expect(c, "GETEX k EX 0", NIL);
 	expect(c, "SET k v", OK);
 	expect(c, "GETEX k EX 100", "$1\r\nv\r\n");
-	expect_int(c, "TTL k", 100);
+	expect_ttl(c, "k", 100);
 	expect(c, "GETEX k", "$1\r\nv\r\n");
-	expect_int(c, "TTL k", 100);
+	expect_ttl(c, "k", 100);
 	expect(c, "GETEX k PERSIST", "$1\r\nv\r\n");
 	expect_int(c, "TTL k", -1);
 	expect(c, "GETEX k PX 100000", "$1\r\nv\r\n");
-	expect_int(c, "TTL k", 100);
+	expect_ttl(c, "k", 100);
 	expect(c, "GETEX k EXAT 33177117420", "$1\r\nv\r\n");
 	expect_int(c, "EXPIRETIME k", 33177117420);
 	expect(c, "GETEX k EX 0", "-ERR invalid expire time in 'getex' command\r\n");
@@ -169,7 +169,7 @@ START_TEST(test_counters)
 	expect(c, "OBJECT ENCODING n", "$3\r\nint\r\n");
 	expect(c, "EXPIRE n 100", ":1\r\n");
 	expect_int(c, "INCR n", 1);
-	expect_int(c, "TTL n", 100);
+	expect_ttl(c, "n", 100);
 	expect(c, "SET n 9223372036854775807", OK);
 	expect(c, "INCR n", "-ERR increment or decrement would overflow\r\n");
 	expect(c, "DECRBY n -9223372036854775808", "-ERR decrement would overflow\r\n");
@@ -201,7 +201,7 @@ START_TEST(test_incrbyfloat)
 	expect_bulk(c, "INCRBYFLOAT f 2.0e2", "5200");
 	expect(c, "EXPIRE f 100", ":1\r\n");
 	expect_bulk(c, "INCRBYFLOAT f 0x10", "5216");
-	expect_int(c, "TTL f", 100);
+	expect_ttl(c, "f", 100);
 	expect(c, "INCRBYFLOAT f abc", "-ERR value is not a valid float\r\n");
 	expect(c, "INCRBYFLOAT f nan", "-ERR value is not a valid float\r\n");
 	expect(c, "INCRBYFLOAT f inf", "-ERR increment would produce NaN or Infinity\r\n");
@@ -252,7 +252,7 @@ START_TEST(test_append_setrange)
 	expect(c, "SETRANGE k x x", NOT_INT);
 	expect(c, "EXPIRE k 100", ":1\r\n");
 	expect_int(c, "APPEND k 1", 10);
-	expect_int(c, "TTL k", 100);
+	expect_ttl(c, "k", 100);
 }
 END_TEST
 

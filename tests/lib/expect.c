@@ -41,6 +41,17 @@ void expect_int_(struct resp_client *client, const char *line, int64_t value, co
 	expect_(client, line, want, (size_t)n, file, at);
 }
 
+void expect_ttl_(struct resp_client *client, const char *key, int64_t seconds, const char *file, int at)
+{
+	char line[128], want[32];
+	snprintf(line, sizeof line, "TTL %s", key);
+	snprintf(want, sizeof want, ":%lld", (long long)seconds);
+	struct resp_bytes got = ask(client, line);
+	long long left = got.len > 1 && *got.ptr == ':' ? strtoll(got.ptr + 1, NULL, 10) : -1;
+	if (left > seconds || left < seconds - 10)
+		differs(file, at, line, want, &got);
+}
+
 void expect_bulk_(struct resp_client *client, const char *line, const char *text, const char *file, int at)
 {
 	size_t len = strlen(text);

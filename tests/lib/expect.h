@@ -19,8 +19,9 @@ extern struct resp_client *c;
 
 /* The reply to the line is exactly these bytes. */
 #define expect(client, line, reply) expect_(client, line, reply, sizeof(reply) - 1, __FILE__, __LINE__)
-/* It is an integer; a bulk string with this text; an error that begins with this; it begins with these bytes. */
+/* It is an integer; the key's seconds to live, of which a slow machine may have used ten; a bulk string with this text; an error that begins with this; it begins with these bytes. */
 #define expect_int(client, line, value) expect_int_(client, line, value, __FILE__, __LINE__)
+#define expect_ttl(client, key, seconds) expect_ttl_(client, key, seconds, __FILE__, __LINE__)
 #define expect_bulk(client, line, text) expect_bulk_(client, line, text, __FILE__, __LINE__)
 #define expect_prefix(client, line, prefix) expect_prefix_(client, line, prefix, __FILE__, __LINE__)
 /* The next reply, without sending. */
@@ -30,6 +31,7 @@ extern struct resp_client *c;
 
 void expect_(struct resp_client *client, const char *line, const char *reply, size_t len, const char *file, int at);
 void expect_int_(struct resp_client *client, const char *line, int64_t value, const char *file, int at);
+void expect_ttl_(struct resp_client *client, const char *key, int64_t seconds, const char *file, int at);
 void expect_bulk_(struct resp_client *client, const char *line, const char *text, const char *file, int at);
 void expect_prefix_(struct resp_client *client, const char *line, const char *prefix, const char *file, int at);
 void expect_any_(struct resp_client *client, const char *line, const char *file, int at);

@@ -224,10 +224,10 @@ START_TEST(idle_closes_the_idle_alone)
 {
 	int port;
 	pid_t pid = example_start(argv0, "idle", ANY, "300", NULL, &port);
+	int64_t begin = now_ms();
 	int busy = fix_connect(port), still = fix_connect(port), quiet = fix_connect(port);
 	say(still, "stay\n");
 	expect(still, "stay\n");
-	int64_t begin = now_ms();
 	struct pollfd p = { .fd = quiet, .events = POLLIN };
 	while (poll(&p, 1, 5) == 0) {
 		say(busy, "hello\n");
@@ -235,8 +235,8 @@ START_TEST(idle_closes_the_idle_alone)
 	}
 	ck_assert(!fix_ended(quiet));
 	ck_assert_int_ge(now_ms() - begin, 250);
-	p.fd = fix_connect(port);
 	begin = now_ms();
+	p.fd = fix_connect(port);
 	say(p.fd, "leave\n");
 	expect(p.fd, "leave\n");
 	while (poll(&p, 1, 5) == 0 && send(p.fd, "more\n", 5, MSG_NOSIGNAL) == 5 && recv(p.fd, &(char[5]){ 0 }, 5, 0) > 0)
