@@ -77,8 +77,8 @@ START_TEST(test_spikes)
 	expect(c, "LATENCY LATEST", "*0\r\n");
 	expect(c, "LATENCY HISTORY command", "*0\r\n");
 	expect(c, "LATENCY GRAPH command", "-ERR No samples available for event 'command'\r\n");
-	expect(c, "CONFIG SET latency-monitor-threshold 10", OK);
-	expect(c, "DEBUG SLEEP 0.02", OK);
+	expect(c, "CONFIG SET latency-monitor-threshold 300", OK);
+	expect(c, "DEBUG SLEEP 0.4", OK);
 	expect_prefix(c, "LATENCY LATEST", "*1\r\n*4\r\n$7\r\ncommand\r\n:");
 	expect_prefix(c, "LATENCY HISTORY command", "*1\r\n*2\r\n:");
 	expect_has(c, "LATENCY GRAPH command", "command - high ");

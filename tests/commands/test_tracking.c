@@ -87,7 +87,7 @@ END_TEST
 START_TEST(test_expiry_flush_and_transactions)
 {
 	struct resp_client *t = tracker("");
-	expect(c, "SET k v PX 30", OK);
+	expect(c, "SET k v PX 1000", OK);
 	expect_any(t, "GET k");
 	expect_reply(t, INVALIDATE("1", "k"));
 	expect(c, "SET k v", OK);
