@@ -584,6 +584,7 @@ static void fails_and_recovers(const char *policy, const char *call)
 	snprintf(config, sizeof config, BASIC "appendfsync %s\n", policy);
 	struct resp_client *o = start_in(&p, NULL, config, false), *w = connect_to(&p);
 	expect(o, "SET a 1", "+OK\r\n");
+	expect_prefix(o, "WAITAOF 1 0 0", "*2\r\n:1"); /* what fails is not this one */
 	snprintf(line, sizeof line, "DEBUG IO-FAULT %s 0 1000000 28", call);
 	expect(o, line, "+OK\r\n");
 	resp_send(w, "SET b 2");
@@ -650,6 +651,7 @@ START_TEST(rewrite_fails)
 	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
 		char line[64];
 		int64_t before = info_int(o, "persistence", "aof_rewrites");
+		wait_for(o, "aof_buffer_length", 0); /* the call that fails is the rewriting's */
 		snprintf(line, sizeof line, "DEBUG IO-FAULT %s 0 1 28", calls[i]);
 		expect(o, line, "+OK\r\n");
 		expect(o, "BGREWRITEAOF", "+Background append only file rewriting started\r\n");

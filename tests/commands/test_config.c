@@ -200,7 +200,7 @@ START_TEST(loglevel_and_waiting_lines)
 
 	own_server(&p, "maxmemory-policy allkeys-lru\nio-threads 4\n");
 	struct resp_client *o = connect_to(&p);
-	ck_assert(proc_wait_log(&p, "Ready to accept connections", 5000 * proc_time_factor()));
+	ck_assert(proc_wait_log(&p, "Ready to accept connections", 5000));
 	char *log = proc_output(&p, false);
 	ck_assert_msg(strstr(log, "io-threads"), "%s", log);
 	free(log);
@@ -280,7 +280,7 @@ START_TEST(fault_report)
 
 	own_server(&p, NULL);
 	ck_assert_int_eq(kill(p.pid, SIGSEGV), 0);
-	ck_assert(proc_wait_exit(&p, 10000 * proc_time_factor()));
+	ck_assert(proc_wait_exit(&p, 10000));
 	char *log = proc_output(&p, false);
 	ck_assert_msg(strstr(log, "SHOAL BUG REPORT START") && strstr(log, "crashed by SIGSEGV, signal 11"), "%s", log);
 	/* whichever thread the signal found */

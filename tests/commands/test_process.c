@@ -57,7 +57,7 @@ START_TEST(lines_that_scripts_wait_for)
 	free(log);
 	p.keep_dir = true;
 	kill(p.pid, SIGTERM);
-	ck_assert(proc_wait_exit(&p, 12000 * proc_time_factor()));
+	ck_assert(proc_wait_exit(&p, 12000));
 	log = proc_output(&p, false);
 	ck_assert_msg(strstr(log, "User requested shutdown"), "%s", log);
 	ck_assert_msg(strstr(log, "ready to exit, bye bye"), "%s", log);
@@ -281,7 +281,7 @@ END_TEST
 static void stops_with(struct proc *p)
 {
 	kill(p->pid, SIGTERM);
-	ck_assert_msg(proc_wait_exit(p, 10000 * proc_time_factor()), "still there after ten seconds");
+	ck_assert_msg(proc_wait_exit(p, 10000), "still there after ten seconds");
 	ck_assert_int_eq(proc_stop(p), 0);
 }
 
@@ -324,7 +324,7 @@ START_TEST(shutdown_command)
 	expect(k, "SHUTDOWN nonsense", "-ERR syntax error\r\n");
 	expect(k, "SHUTDOWN ABORT", "-ERR No shutdown in progress.\r\n");
 	ck_assert(resp_send(k, "SHUTDOWN NOSAVE"));
-	ck_assert(proc_wait_exit(&p, 10000 * proc_time_factor()));
+	ck_assert(proc_wait_exit(&p, 10000));
 	ck_assert(resp_read_eof(k));
 	resp_close(k);
 	ck_assert_int_eq(proc_stop(&p), 0);

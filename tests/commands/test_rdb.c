@@ -395,7 +395,7 @@ START_TEST(shutdown_while_saving)
 		snprintf(dir, sizeof dir, "%s", p.dir);
 		p.keep_dir = true;
 		resp_send(a, "SHUTDOWN SAVE");
-		ck_assert(proc_wait_exit(&p, 5000 * proc_time_factor()));
+		ck_assert(proc_wait_exit(&p, 5000));
 		resp_close(a);
 		proc_clean(&p);
 		start_in(&p, dir, "");

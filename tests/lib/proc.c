@@ -198,7 +198,7 @@ static bool reap(struct proc *p)
 
 bool proc_wait_exit(struct proc *p, int timeout_ms)
 {
-	int64_t until = now_ms() + timeout_ms;
+	int64_t until = now_ms() + (int64_t)timeout_ms * proc_time_factor();
 	while (!p->exited) {
 		struct pollfd f = { p->pidfd, POLLIN, 0 };
 		int64_t left = until - now_ms();
@@ -250,7 +250,7 @@ bool proc_wait_log(struct proc *p, const char *text, int timeout_ms)
 {
 	char path[256];
 	path_in(p, "log", path, sizeof path);
-	int64_t until = now_ms() + timeout_ms;
+	int64_t until = now_ms() + (int64_t)timeout_ms * proc_time_factor();
 	int ino = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	inotify_add_watch(ino, path, IN_MODIFY);
 	bool found;
@@ -283,7 +283,7 @@ static int start_once(struct proc *p, const struct proc_spec *spec)
 	path_in(p, "test.conf", conf, sizeof conf);
 	const char *argv[] = { binary, conf, NULL };
 	spawn(p, argv, spec->max_files);
-	return proc_wait_log(p, spec->ready ? spec->ready : "Ready to accept connections", 20000 * proc_time_factor()) ? 0 : -1;
+	return proc_wait_log(p, spec->ready ? spec->ready : "Ready to accept connections", 20000) ? 0 : -1;
 }
 
 int proc_start(struct proc *p, const struct proc_spec *spec)
@@ -315,7 +315,7 @@ int proc_run(struct proc *p, const char *const *argv)
 	p->port_lock = -1;
 	make_dir(p, NULL);
 	spawn(p, argv, 0);
-	if (!proc_wait_exit(p, 30000 * proc_time_factor())) {
+	if (!proc_wait_exit(p, 30000)) {
 		kill(p->pid, SIGKILL);
 		proc_wait_exit(p, 10000);
 		return -1;
@@ -373,7 +373,7 @@ int proc_stop(struct proc *p)
 	int result = 0;
 	if (!p->exited) {
 		kill(p->pid, SIGTERM);
-		if (!proc_wait_exit(p, 12000 * proc_time_factor())) {
+		if (!proc_wait_exit(p, 12000)) {
 			fprintf(stderr, "proc: the server did not stop after SIGTERM\n");
 			kill(p->pid, SIGKILL);
 			proc_wait_exit(p, 10000);

@@ -51,7 +51,8 @@ int proc_stop(struct proc *p);
 void proc_kill(struct proc *p);
 void proc_clean(struct proc *p);
 
-/* Wait until the log (standard output) holds the text; false: the process ended or the time is over. */
+/* Wait until the log (standard output) holds the text; false: the process ended or the time, multiplied by
+ * proc_time_factor(), is over. */
 bool proc_wait_log(struct proc *p, const char *text, int timeout_ms);
 /* Wait for the end of the process; false: the time is over. */
 bool proc_wait_exit(struct proc *p, int timeout_ms);
