@@ -129,7 +129,7 @@ static void start(struct gen *g, enum compare compare)
 {
 	g->cmd.argc = 0;
 	g->cmd.replies = 1;
-	g->cmd.unpipelined = false;
+	g->cmd.unpipelined = g->cmd.idle = false;
 	g->cmd.compare = compare;
 	g->used = 0;
 }

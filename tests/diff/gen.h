@@ -36,6 +36,7 @@ struct gen_command {
 	enum compare compare;
 	unsigned replies; /* 0 while CLIENT REPLY OFF */
 	bool unpipelined; /* sent alone, when all before it is answered */
+	bool idle;        /* and when no server saves in the background */
 };
 
 struct gen {

@@ -255,7 +255,7 @@ static void emit(void *ctx, const struct gen_command *cmd)
 	}
 	if (cmd->unpipelined)
 		run_batch(r);
-	if (r->broken)
+	if (r->broken || (cmd->idle && !sides_idle(&r->sides)))
 		return;
 	append(r, cmd);
 	if (cmd->unpipelined)

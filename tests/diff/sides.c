@@ -74,18 +74,28 @@ void sides_end(struct sides *s)
 	}
 }
 
-bool sides_idle(struct sides *s)
+static bool saves(struct resp_client *c)
 {
 	static const char *const busy[] = { "rdb_bgsave_in_progress:1", "aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1" };
-	bool idle = false;
-	for (time_t late = time(NULL) + 20; !idle && time(NULL) < late;) {
-		idle = true;
-		for (int i = 0; i < s->n; i++) {
-			struct resp_value *v = resp_ask(s->side[i].conn[0], "INFO persistence");
-			for (size_t k = 0; k < sizeof busy / sizeof *busy; k++)
-				idle = idle && v && v->text && !strstr(v->text, busy[k]);
-			resp_value_free(v);
-		}
+	struct resp_value *v = resp_ask(c, "INFO persistence");
+	bool any = false;
+	for (size_t k = 0; k < sizeof busy / sizeof *busy; k++)
+		any = any || (v && v->text && strstr(v->text, busy[k]));
+	resp_value_free(v);
+	return any;
+}
+
+/* On connections of its own: those of the streams may be in any state. */
+bool sides_idle(struct sides *s)
+{
+	bool idle = true;
+	for (int i = 0; i < s->n; i++) {
+		struct resp_client *c = resp_connect(s->side[i].proc.port);
+		time_t late = time(NULL) + 60;
+		while (c && saves(c) && time(NULL) < late)
+			;
+		idle = idle && c && time(NULL) < late;
+		resp_close(c);
 	}
 	return idle;
 }
