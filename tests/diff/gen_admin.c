@@ -76,7 +76,7 @@ static const char *const config_sets[] = {
 	"hz 20", "tcp-keepalive 100", "tcp-keepalive -1", "appendonly maybe", "port abc", "databases 3", "nothing 1", "maxmemory 1x",
 	"maxmemory-policy nothing", "loglevel nonsense", "loglevel warning", "notify-keyspace-events KEA", "notify-keyspace-events \\",
 	"notify-keyspace-events AK", "client-output-buffer-limit nothing", "client-output-buffer-limit normal", "unixsocket /x",
-	"timeout 5 slowlog-max-len 50", "timeout 5 timeout 6", "timeout 5 nothing 6", "timeout", "proto-max-bulk-len 1",
+	"timeout 5000 slowlog-max-len 50", "timeout 5000 timeout 6000", "timeout 5000 nothing 6", "timeout", "proto-max-bulk-len 1",
 	"proto-max-bulk-len 512mb", "latency-tracking no", "latency-tracking yes", "save 900,1", "repl-backlog-size 1mb", NULL,
 };
 static const char *const config_names[] = {
