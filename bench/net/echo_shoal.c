@@ -1,4 +1,4 @@
-/* echo_shoal: the echo server on libshoalnet. echo_shoal PORT [LOOPS] [epoll|edge|poll|uring] */
+/* echo_shoal: the echo server on libshoalnet. echo_shoal PORT [LOOPS] [epoll|edge|poll|uring] [GATHER_US] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +25,7 @@ int main(int argc, char **argv)
 	o.loops = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1;
 	o.edge_triggered = !strcmp(how, "edge");
 	o.backlog = 4096;
+	o.gather_us = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 0;
 	o.backend = !strcmp(how, "poll") ? NET_BACKEND_POLL : !strcmp(how, "uring") ? NET_BACKEND_URING : NET_BACKEND_EPOLL;
 	struct net_server *s = net_server_new(&events, &o, &err);
 	snprintf(url, sizeof url, "tcp4://0.0.0.0:%s", argc > 1 ? argv[1] : "0");
