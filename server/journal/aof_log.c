@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include "server/clock.h"
 #include "server/config.h"
@@ -23,6 +26,10 @@
 #define RETRY_MS 100
 #define LOOK_MS 500
 #define SLOW_SYNC_MS 1000
+#define GROUP_WAIT_MAX_US 1000 /* for who is expected, at most; and no longer than GROUP_WAIT_SYNCS fsyncs take */
+#define GROUP_WAIT_MIN_US 20
+#define GROUP_WAIT_SYNCS 2
+#define GROUP_SKIP_MAX 63
 
 struct aof_log aof_log = { .durable = UINT64_MAX, .stats_mutex = PTHREAD_MUTEX_INITIALIZER,
 	                   .rewrite = { .last_s = -1 }, .file = { .fd = -1 } };
@@ -141,10 +148,13 @@ int aof_log_sync(void)
 {
 	struct aof_log *l = &aof_log;
 	if (l->size != l->synced_size) {
-		int64_t start_ms = clock_mono_ms();
+		int64_t start_us = clock_mono_us();
 		int err = io_sync(&l->file);
-		if (clock_mono_ms() - start_ms > SLOW_SYNC_MS)
+		int64_t took_us = clock_mono_us() - start_us;
+		if (took_us / 1000 > SLOW_SYNC_MS)
 			atomic_fetch_add(&l->slow_syncs, 1);
+		l->group.sync_us += (took_us - l->group.sync_us) / 8;
+		l->group.records = l->written - atomic_load_explicit(&l->durable, memory_order_relaxed);
 		if (err) {
 			l->sync_failed = true;
 			return err;
@@ -245,6 +255,39 @@ static void retry(void)
 		atomic_store(&l->error, -err);
 }
 
+/* ------------------------------------------------------------------ groups */
+
+/*
+ * Under appendfsync always the clients of the last fsync are answered while those that came meanwhile wait for the next:
+ * begun at once, each fsync would serve half of them, for ever. So the thread waits until as many records have come again
+ * as it has just made durable, for the time of two fsyncs at most. Where they do not come, as with clients that think
+ * between requests, it stops waiting for longer and longer.
+ */
+static void await_group(void)
+{
+	struct aof_log *l = &aof_log;
+	uint64_t n = l->group.records;
+	l->group.records = 0;
+	if (!n || atomic_load_explicit(&l->fsync, memory_order_relaxed) != APPENDFSYNC_ALWAYS)
+		return;
+	uint64_t tail = journal_tail(l->journal);
+	int64_t limit_us = l->group.sync_us * GROUP_WAIT_SYNCS;
+	limit_us = limit_us < GROUP_WAIT_MAX_US ? limit_us : GROUP_WAIT_MAX_US;
+	if (limit_us < GROUP_WAIT_MIN_US || n + tail - l->written < 2)
+		return; /* a disk that answers at once, or a lone client */
+	if (l->group.skip) {
+		l->group.skip--;
+		return;
+	}
+	journal_wait_for(l->reader, tail + n, limit_us);
+	if (journal_tail(l->journal) - tail >= n - n / 4) {
+		l->group.backoff = 0;
+	} else {
+		l->group.backoff = l->group.backoff < GROUP_SKIP_MAX ? 2 * l->group.backoff + 1 : GROUP_SKIP_MAX;
+		l->group.skip = l->group.backoff;
+	}
+}
+
 /* ------------------------------------------------------------------ the thread */
 
 static void rest(void)
@@ -285,7 +328,11 @@ static void *run(void *arg)
 {
 	struct aof_log *l = &aof_log;
 	(void)arg;
+#ifdef __linux__
+	prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* else the kernel adds 50 us to each wait */
+#endif
 	for (;;) {
+		await_group();
 		bool stop = atomic_load(&l->stop), flush = atomic_load(&l->flush);
 		if (atomic_load(&l->error)) {
 			if (stop)
@@ -359,6 +406,7 @@ static void reset(struct journal *j, const struct aof_log_start *s)
 	l->at_marker = l->sync_failed = false;
 	l->unsynced_records = 0;
 	l->first_unsynced_ms = 0;
+	l->group.records = 0;
 	l->size = l->synced_size = 0;
 	aof_out_restart(&l->out);
 	atomic_store(&l->pending, 0);

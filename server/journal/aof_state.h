@@ -30,6 +30,11 @@ struct aof_log {
 	uint64_t gathered, written, unsynced_records;
 	_Atomic uint64_t durable;
 	int64_t first_unsynced_ms, looked_ms; /* monotonic */
+	struct {
+		uint64_t records; /* of the last fsync, until the next group is awaited */
+		int64_t sync_us;  /* how long one takes, smoothed */
+		unsigned skip, backoff;
+	} group;
 	bool at_marker;
 	/* failure */
 	bool sync_failed;

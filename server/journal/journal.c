@@ -96,6 +96,7 @@ struct journal {
 	_Atomic size_t bytes;
 	_Atomic bool refused;
 	_Atomic int sleeping __attribute__((aligned(LINE)));
+	_Atomic uint64_t patient; /* the sequence that a reader of journal_wait_for() waits for, 0: none */
 	_Atomic uint32_t signal; /* futex word */
 
 	pthread_mutex_t release_lock; /* readers only */
@@ -519,7 +520,12 @@ void journal_commit(struct journal *j)
 	if (atomic_load_explicit(&j->state, memory_order_relaxed) == IDLE)
 		return;
 	/* An exchange on both sides orders publishing before the test, and going to sleep before the last look. */
-	if (atomic_exchange_explicit(&j->sleeping, 0, memory_order_acq_rel))
+	if (atomic_exchange_explicit(&j->sleeping, 0, memory_order_acq_rel)) {
+		futex_wake_all(j);
+		return;
+	}
+	uint64_t patient = atomic_load(&j->patient);
+	if (patient && atomic_load(&j->head) >= patient && atomic_compare_exchange_strong(&j->patient, &patient, 0))
 		futex_wake_all(j);
 }
 
@@ -680,6 +686,32 @@ void journal_wait(struct journal_reader *r)
 	if (!readable(r) && !atomic_exchange_explicit(&r->woken, false, memory_order_acq_rel))
 		syscall(SYS_futex, &j->signal, FUTEX_WAIT_PRIVATE, signal, &limit, NULL, 0);
 	atomic_store_explicit(&r->woken, false, memory_order_relaxed);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void journal_wait_for(struct journal_reader *r, uint64_t sequence, int64_t limit_us)
+{
+	struct journal *j = r->journal;
+	int64_t end = now_ns() + limit_us * 1000, left;
+
+	atomic_store(&j->patient, sequence);
+	for (;;) {
+		uint32_t signal = atomic_load_explicit(&j->signal, memory_order_acquire);
+
+		if (atomic_load(&j->head) >= sequence || atomic_exchange_explicit(&r->woken, false, memory_order_acq_rel) ||
+		    (left = end - now_ns()) <= 0)
+			break;
+		struct timespec limit = { .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+		syscall(SYS_futex, &j->signal, FUTEX_WAIT_PRIVATE, signal, &limit, NULL, 0);
+	}
+	atomic_store(&j->patient, 0);
 }
 
 void journal_wake(struct journal_reader *r)

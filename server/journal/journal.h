@@ -73,6 +73,9 @@ void journal_rewind(struct journal_reader *r);
 void journal_release(struct journal_reader *r, uint64_t sequence);
 /* Wait until a record is there, or journal_wake(), or a while: go back to journal_next() in any case. */
 void journal_wait(struct journal_reader *r);
+/* Wait until sequence has been claimed, or journal_wake(), or so long: whoever gathers is woken once, not for each turn. For
+ * one reader at a time. */
+void journal_wait_for(struct journal_reader *r, uint64_t sequence, int64_t limit_us);
 void journal_wake(struct journal_reader *r);
 
 #endif

@@ -492,6 +492,76 @@ START_TEST(test_wake)
 }
 END_TEST
 
+#define GROUP 10
+
+struct gathering {
+	struct journal *j;
+	struct journal_reader *r;
+	_Atomic uint64_t target, early;
+};
+
+static void *gather_group(void *arg)
+{
+	struct gathering *g = arg;
+
+	journal_wait_for(g->r, atomic_load(&g->target), 60000000);
+	if (journal_tail(g->j) < atomic_load(&g->target))
+		atomic_fetch_add(&g->early, 1);
+	return NULL;
+}
+
+/* Who gathers sleeps until the whole group is there, and is woken by the commit that completes it: were that lost, the
+ * minute would pass. */
+START_TEST(test_wait_for)
+{
+	struct gathering g = { .j = journal_new(1024) };
+	double begin = now_s();
+
+	g.r = journal_subscribe(g.j);
+	for (int i = 0; i < 300; i++) {
+		pthread_t t;
+		struct journal_record rec;
+
+		atomic_store(&g.target, journal_tail(g.j) + GROUP);
+		ck_assert_int_eq(pthread_create(&t, NULL, gather_group, &g), 0);
+		for (int k = 0; k < GROUP; k++) {
+			journal_append(g.j, 0, 1, "x", 1);
+			journal_commit(g.j);
+			if (i % 2)
+				sched_yield();
+		}
+		pthread_join(t, NULL);
+		for (int k = 0; k < GROUP; k++)
+			ck_assert(journal_next(g.r, &rec));
+		journal_release(g.r, rec.sequence);
+	}
+	ck_assert_uint_eq(atomic_load(&g.early), 0);
+	ck_assert_double_lt(now_s() - begin, 50);
+	journal_unsubscribe(g.r);
+	journal_free(g.j);
+}
+END_TEST
+
+/* A group that never comes: the limit ends the wait, not before its time; so does journal_wake(), at once. */
+START_TEST(test_wait_for_nothing)
+{
+	struct gathering g = { .j = journal_new(1024), .target = GROUP };
+	double begin = now_s();
+	pthread_t t;
+
+	g.r = journal_subscribe(g.j);
+	journal_wait_for(g.r, GROUP, 20000);
+	ck_assert_double_ge(now_s() - begin, 0.02);
+	ck_assert_int_eq(pthread_create(&t, NULL, gather_group, &g), 0);
+	journal_wake(g.r);
+	pthread_join(t, NULL);
+	ck_assert_uint_eq(atomic_load(&g.early), 1);
+	ck_assert_double_lt(now_s() - begin, 50);
+	journal_unsubscribe(g.r);
+	journal_free(g.j);
+}
+END_TEST
+
 /* Memory fails at the n-th allocation: what readers get is a true prefix, the first record after it is named. */
 START_TEST(test_out_of_memory)
 {
@@ -594,6 +664,8 @@ int main(void)
 	tcase_add_test(t, test_admission);
 	tcase_add_test(t, test_wake_up);
 	tcase_add_test(t, test_wake);
+	tcase_add_test(t, test_wait_for);
+	tcase_add_test(t, test_wait_for_nothing);
 	tcase_add_loop_test(t, test_out_of_memory, 0, 12);
 	tcase_add_test(t, test_not_gathered);
 	tcase_add_test(t, test_large_out_of_memory);
