@@ -141,6 +141,18 @@ static unsigned first_key(const struct command *cmd)
 	return (unsigned)(k->keynum ? k->begin + k->first_key : k->begin);
 }
 
+/* Strings stand in their entries; streams and lists have their ends behind a first block. */
+static uint8_t prefetch_stages(const struct command *cmd)
+{
+	static const struct { const char *group; uint8_t stages; } groups[] = {
+		{ "hash", 3 }, { "set", 3 }, { "sorted-set", 3 }, { "geo", 3 }, { "list", 4 }, { "stream", 4 },
+	};
+	for (size_t i = 0; cmd->group && i < sizeof groups / sizeof *groups; i++)
+		if (!strcmp(cmd->group, groups[i].group))
+			return groups[i].stages;
+	return 2;
+}
+
 static bool movable_keys(const struct command *cmd)
 {
 	for (int i = 0; i < COMMAND_SPECS && cmd->keys[i].flags; i++)
@@ -160,6 +172,7 @@ static void complete(struct command *cmd, struct command *parent)
 		cmd->flags |= CMD_MOVABLE_KEYS;
 	if (parent && !cmd->group)
 		cmd->group = parent->group;
+	cmd->prefetch = prefetch_stages(cmd);
 	snprintf(cmd->full_name, sizeof cmd->full_name, "%s%s%s", parent ? parent->name : "", parent ? "|" : "", cmd->name);
 	table.all[table.count++] = cmd;
 }

@@ -128,6 +128,7 @@ struct command {
 	uint32_t id;                    /* dense, for statistics */
 	uint32_t acl_all;               /* acl and what flags imply */
 	bool single_key;                /* exactly one key, at argv[1], found by keys[0] alone: the fast way */
+	uint8_t prefetch;               /* the last stage of store_prefetch() that pays for its keys */
 	unsigned first_key;             /* where in argv the first key stands if there is one, 0: other words decide */
 	char full_name[40];             /* "config|get" */
 };

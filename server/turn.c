@@ -249,11 +249,13 @@ static void prefetch(struct worker *w, struct turn_item *items, unsigned n)
 {
 	struct store *s = server_store();
 	struct further_keys further;
+	int last = 2;
 	further.n = 0;
 	for (unsigned i = 0; i < n; i++) {
 		struct turn_item *it = &items[i];
 		if (!has_key(it))
 			continue;
+		last = it->cmd->prefetch > last ? it->cmd->prefetch : last;
 		const struct arg *key = &w->args.v[it->first_arg + it->cmd->first_key];
 		it->hash = store_key(s, key->ptr, key->len).hash;
 		if (n > 1)
@@ -263,12 +265,12 @@ static void prefetch(struct worker *w, struct turn_item *items, unsigned n)
 	}
 	for (unsigned i = 0; i < further.n; i++)
 		store_prefetch(s, further.v[i].db, further.v[i].hash, 0);
-	for (int stage = 1; stage <= 2 && n + further.n > 1; stage++) {
+	for (int stage = 1; stage <= last && n + further.n > 1; stage++) {
 		for (unsigned i = 0; i < n; i++) {
-			if (has_key(&items[i]))
+			if (has_key(&items[i]) && stage <= items[i].cmd->prefetch)
 				store_prefetch(s, items[i].client->db, items[i].hash, stage);
 		}
-		for (unsigned i = 0; i < further.n; i++)
+		for (unsigned i = 0; i < further.n && stage <= 2; i++)
 			store_prefetch(s, further.v[i].db, further.v[i].hash, stage);
 	}
 }

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "store/memory.h"
+#include "store/types.h"
 
 _Static_assert(sizeof(struct shard) == 128, "a shard is two cache lines");
 _Static_assert(offsetof(struct shard, first) + offsetof(struct table, overflow) == 64, "what is hot shares the lock's line");
@@ -132,6 +133,21 @@ unsigned store_shard_of(const struct store *s, uint64_t hash)
 	return (unsigned)(hash >> 52 >> s->shard_shift);
 }
 
+/* Of an entry that is there already: a value with an allocation of its own. */
+static void prefetch_value(const struct entry *e, int stage)
+{
+	if (e->flags & ENTRY_EMBEDDED || entry_type(e) == STORE_STRING)
+		return;
+	const char *value = entry_value(e);
+	if (stage == 3) {
+		__builtin_prefetch(value, 1);
+		__builtin_prefetch(value + 64, 1);
+		__builtin_prefetch(value + 128, 1);
+	} else if (store_types[entry_type(e)]->prefetch) {
+		store_types[entry_type(e)]->prefetch(entry_encoding(e), value);
+	}
+}
+
 void store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
 {
 	struct shard *sh = shard_of(s, hash);
@@ -153,6 +169,10 @@ void store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
 			__builtin_prefetch(b);
 		for (; hits; hits &= hits - 1) {
 			const char *e = bucket_ptr(b, (unsigned)__builtin_ctz(hits));
+			if (stage > 2) {
+				prefetch_value((const void *)e, stage);
+				continue;
+			}
 			__builtin_prefetch(e);
 			__builtin_prefetch(e + 64);
 		}

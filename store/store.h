@@ -133,8 +133,8 @@ void store_lock(struct store *s, uint64_t hash);
 bool store_trylock(struct store *s, uint64_t hash);
 void store_unlock(struct store *s, uint64_t hash);
 
-/* Prefetching ahead of store_find(): stage 0 shard line, 1 table and bucket, 2 entry. Takes and drops the lock by trylock
- * where it must. [any] */
+/* Prefetching ahead of store_find(): stage 0 shard line, 1 table and bucket, 2 entry, 3 the value of an
+ * aggregate, 4 what lies behind that. Takes and drops the lock by trylock where it must. [any] */
 void store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage);
 
 /* ------------------------------------------------------------------ entries */

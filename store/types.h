@@ -22,6 +22,8 @@ struct store_type {
 	/* Bytes held, looking at `samples` elements (0: all). */
 	size_t (*memory)(unsigned encoding, const void *value, unsigned samples);
 	const char *(*encoding_name)(unsigned encoding, const void *value);
+	/* Prefetch what lies behind the value's first lines, which are there; NULL: nothing is worth it. */
+	void (*prefetch)(unsigned encoding, const void *value);
 };
 
 /* Row of a type id; rows of types that are not linked in have free == NULL. */

@@ -210,7 +210,8 @@ void *idmap_find(const struct idmap *m, struct idmap_id id)
 
 void *idmap_replace(struct idmap *m, struct idmap_id id, void *value)
 {
-	struct entry *e = find_entry(m, id);
+	struct idmap_leaf *l = m->last;
+	struct entry *e = l && !idmap_compare(l->entry[l->n - 1].id, id) ? &l->entry[l->n - 1] : find_entry(m, id);
 	if (!e)
 		return NULL;
 	void *old = e->value;

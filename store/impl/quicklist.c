@@ -302,6 +302,12 @@ size_t quicklist_nodes(const struct quicklist *ql)
 	return ql->nodes;
 }
 
+void quicklist_prefetch(const struct quicklist *ql)
+{
+	__builtin_prefetch(ql->head, 1);
+	__builtin_prefetch(ql->tail, 1);
+}
+
 size_t quicklist_bytes(const struct quicklist *ql)
 {
 	size_t sum = mem_size(ql) + ql->nodes * mem_class(sizeof(struct quicklist_node));

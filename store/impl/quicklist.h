@@ -33,6 +33,8 @@ void quicklist_set_plain_threshold(size_t bytes);
 size_t quicklist_count(const struct quicklist *ql);
 size_t quicklist_nodes(const struct quicklist *ql);
 size_t quicklist_bytes(const struct quicklist *ql); /* memory; walks the nodes */
+/* Prefetch the nodes at both ends. */
+void quicklist_prefetch(const struct quicklist *ql);
 
 /* ------------------------------------------------------------------ ends */
 

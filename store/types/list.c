@@ -54,8 +54,15 @@ static size_t memory(unsigned encoding, const void *ptr, unsigned samples)
 	return encoding == ENC_LISTPACK ? mem_size(ptr) : quicklist_bytes(ptr);
 }
 
+static void prefetch(unsigned encoding, const void *ptr)
+{
+	if (encoding == ENC_QUICKLIST)
+		quicklist_prefetch(ptr);
+}
+
 const struct store_type list_type = {
 	.name = "list", .free = free_value, .free_cost = free_cost, .dup = dup_value, .memory = memory,
+	.prefetch = prefetch,
 };
 
 size_t list_len(const struct value *v)

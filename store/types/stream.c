@@ -9,6 +9,7 @@
 #define NODE_FIRST_CAP 128u
 #define ELEMENT_EXTRA 10u /* of an element beyond its bytes, at most */
 #define DEFAULT_BYTES 4096
+#define TAIL_LOW 96u /* room in a node below which the next entry may want more */
 
 bool stream_id_next(struct stream_id *id)
 {
@@ -209,14 +210,51 @@ static size_t memory(unsigned encoding, const void *value, unsigned samples)
 	return total;
 }
 
+/* Head and end of the last node. */
+static void prefetch(unsigned encoding, const void *value)
+{
+	const struct stream *s = value;
+	(void)encoding;
+	if (s->tail) {
+		__builtin_prefetch(s->tail, 1);
+		__builtin_prefetch(s->tail + s->tail_bytes, 1);
+		if (s->tail_cap - s->tail_bytes < TAIL_LOW)
+			__builtin_prefetch(s->nodes); /* it will move soon, and the map learns it */
+	}
+}
+
 const struct store_type stream_type = {
 	.name = "stream", .free = free_value, .free_cost = free_cost, .dup = dup_value, .memory = memory,
+	.prefetch = prefetch,
 };
 
 /* ------------------------------------------------------------------ adding */
 
+/* The last node is another one, or in another place; its room is not known. */
+static void set_tail(struct stream *s, struct stream_id master, uint8_t *lp)
+{
+	s->tail = lp;
+	s->tail_master = master;
+	s->tail_cap = 0;
+}
+
+/* Move the last node into an allocation of cap bytes, which is a size class. */
+static uint8_t *tail_move(struct stream *s, uint8_t *lp, size_t cap)
+{
+	uint8_t *moved;
+	if (!s->tail_cap)
+		return mem_realloc(lp, cap);
+	/* Both sizes are known, so that the allocator need not look for the old one. */
+	moved = mem_alloc(cap);
+	if (moved) {
+		memcpy(moved, lp, listpack_bytes(lp));
+		mem_free_sized(lp, s->tail_cap);
+	}
+	return moved;
+}
+
 /* Make room for `need` more bytes in the last node, which may move. */
-static int tail_room(struct stream *s, struct stream_id master, uint8_t **lp, size_t need)
+static int tail_room(struct stream *s, uint8_t **lp, size_t need)
 {
 	size_t bytes = listpack_bytes(*lp), cap = s->tail_cap ? s->tail_cap : mem_size(*lp);
 	if (need > cap - bytes) {
@@ -224,11 +262,11 @@ static int tail_room(struct stream *s, struct stream_id master, uint8_t **lp, si
 			return -EFBIG;
 		cap = bytes + need < 2 * bytes && bytes < DEFAULT_BYTES ? 2 * bytes : bytes + need;
 		cap = mem_class(cap);
-		uint8_t *moved = mem_realloc(*lp, cap);
+		uint8_t *moved = tail_move(s, *lp, cap);
 		if (!moved)
 			return -ENOMEM;
-		*lp = moved;
-		idmap_replace(s->nodes, master, moved);
+		*lp = s->tail = moved;
+		idmap_replace(s->nodes, s->tail_master, moved);
 	}
 	s->tail_cap = cap > UINT32_MAX ? 0 : (uint32_t)cap;
 	return 0;
@@ -238,6 +276,7 @@ static int tail_room(struct stream *s, struct stream_id master, uint8_t **lp, si
 static void tail_close(struct stream *s, struct stream_id master, uint8_t *lp)
 {
 	size_t bytes = listpack_bytes(lp);
+	s->tail = NULL;
 	s->tail_cap = 0;
 	if (mem_class(bytes) >= mem_size(lp))
 		return;
@@ -314,6 +353,7 @@ static bool node_full(const uint8_t *lp, const struct node_head *h, const struct
 static void drop_node(struct stream *s, struct stream_id master)
 {
 	listpack_free(idmap_remove(s->nodes, master));
+	s->tail = NULL;
 	s->tail_cap = 0;
 }
 
@@ -336,41 +376,51 @@ static int append_to_new(struct stream *s, struct stream_id id, const struct str
 		listpack_free(lp);
 		return err == -EEXIST ? -EINVAL : err;
 	}
+	set_tail(s, id, lp);
 	s->tail_cap = cap;
+	s->tail_bytes = (uint32_t)listpack_bytes(lp);
 	return 0;
+}
+
+/* The last node if it has a live entry, and its head; NULL: there is none. */
+static uint8_t *live_tail(struct stream *s, struct node_head *h)
+{
+	struct idmap_pos pos;
+	for (;;) {
+		if (__builtin_expect(!s->tail, 0)) {
+			if (!idmap_last(s->nodes, &pos))
+				return NULL;
+			set_tail(s, idmap_id(&pos), idmap_value(&pos));
+		}
+		read_head(s->tail, h);
+		if (__builtin_expect(h->live != 0, 1))
+			return s->tail;
+		/* its ids may be above the one that XSETID went back to */
+		drop_node(s, s->tail_master);
+	}
 }
 
 int stream_append(struct stream *s, const struct stream_limits *limits, struct stream_id id,
                   const struct stream_bytes *pairs, size_t n)
 {
-	struct idmap_pos pos;
 	struct node_head h;
 	size_t bytes = 0;
 	int err;
 	for (size_t i = 0; i < 2 * n; i++)
 		if (__builtin_add_overflow(bytes, pairs[i].len, &bytes) || bytes > LISTPACK_MAX)
 			return -EFBIG;
-	uint8_t *lp = NULL;
-	while (!lp && idmap_last(s->nodes, &pos)) {
-		lp = idmap_value(&pos);
-		read_head(lp, &h);
-		if (__builtin_expect(h.live == 0, 0)) {
-			/* its ids may be above the one that XSETID went back to */
-			drop_node(s, idmap_id(&pos));
-			lp = NULL;
-		}
-	}
+	uint8_t *lp = live_tail(s, &h);
 	if (!lp || node_full(lp, &h, limits, bytes)) {
 		err = append_to_new(s, id, pairs, n, bytes);
 	} else {
-		struct stream_id master = idmap_id(&pos);
 		bool same = same_fields(lp, &h, pairs, n);
-		err = tail_room(s, master, &lp, bytes + (2 * n + 6) * ELEMENT_EXTRA);
+		err = tail_room(s, &lp, bytes + (2 * n + 6) * ELEMENT_EXTRA);
 		if (err == -EFBIG) {
 			err = append_to_new(s, id, pairs, n, bytes);
 		} else if (!err) {
 			set_int(lp, listpack_first(lp), h.live + 1);
-			write_entry(lp, master, id, same, pairs, n);
+			write_entry(lp, s->tail_master, id, same, pairs, n);
+			s->tail_bytes = (uint32_t)listpack_bytes(lp);
 		}
 	}
 	if (err)
@@ -549,6 +599,7 @@ static int room_for_count(struct stream *s, struct stream_id master, uint8_t **l
 	uint8_t *moved = mem_realloc(*lp, need);
 	if (!moved)
 		return -ENOMEM;
+	s->tail = NULL;
 	s->tail_cap = 0;
 	*lp = moved;
 	idmap_replace(s->nodes, master, moved);

@@ -38,13 +38,17 @@ struct stream_group;
 
 /* Fields are read by anyone and changed only by the functions here, except where said. */
 struct stream {
+	/* What an entry that is added needs, in one line. */
+	uint8_t *tail;                 /* the last node; NULL: look it up */
+	struct stream_id tail_master;  /* its id */
+	uint32_t tail_cap, tail_bytes; /* of it: room (0: not known), and where its end was when an entry was added */
+	uint64_t length;               /* live entries */
+	uint64_t entries_added;        /* XSETID and loading set it */
+	struct stream_id last_id;      /* this and max_deleted_id are set by XSETID and loading */
+	struct stream_id first_id, max_deleted_id;
 	struct idmap *nodes; /* listpacks by master id */
-	uint64_t length;     /* live entries */
-	uint64_t entries_added;                            /* XSETID and loading set it */
-	struct stream_id first_id, last_id, max_deleted_id; /* XSETID and loading set the last two */
 	struct stream_group **groups;
 	uint32_t group_count, group_cap;
-	uint32_t tail_cap; /* bytes that the last node may fill; 0: not known */
 };
 
 struct stream_bytes {

@@ -107,6 +107,7 @@ int stream_load_node(struct stream *s, struct stream_id master, const void *byte
 		s->last_id = info.last;
 		s->length += info.live;
 	}
+	s->tail = NULL;
 	s->tail_cap = 0;
 	return 0;
 }
@@ -191,6 +192,7 @@ bool stream_check(struct stream *s)
 	struct stream_node_info info;
 	struct stream_id master, last = STREAM_ID_MIN;
 	const uint8_t *bytes;
+	struct idmap_pos pos;
 	size_t len;
 	uint64_t n = 0;
 	stream_node_iter_init(&it, s);
@@ -202,6 +204,9 @@ bool stream_check(struct stream *s)
 		n += info.live;
 		last = info.live ? info.last : last;
 	}
+	if (s->tail && (!idmap_last(s->nodes, &pos) || s->tail != idmap_value(&pos) ||
+	                stream_id_compare(s->tail_master, idmap_id(&pos))))
+		return false;
 	for (uint32_t i = 0; i < s->group_count; i++)
 		if (!group_check(s->groups[i]))
 			return false;
