@@ -384,7 +384,11 @@ static void look_at_clock(lua_State *L, lua_Debug *ar)
 	struct run *run = run_current;
 	int64_t now_us = clock_mono_us(), threshold_us = config()->busy_reply_threshold_ms * 1000;
 	(void)ar;
-	if (!run || threshold_us <= 0 || now_us - run->start_us < threshold_us)
+	if (!run || threshold_us <= 0)
+		return;
+	if (!run->start_us)
+		run->start_us = now_us - (int64_t)((double)(clock_ticks() - run->start_ticks) / clock_ticks_per_us());
+	if (now_us - run->start_us < threshold_us)
 		return;
 	if (!atomic_load(&cache.slow))
 		become_slow(run);
@@ -489,25 +493,36 @@ static void set_table(lua_State *L, const char *name, const struct arg *v, unsig
 
 static int push_script(lua_State *L, const struct script_job *job)
 {
-	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.globals");
-	set_table(L, "KEYS", job->keys, job->nkeys);
-	set_table(L, "ARGV", job->args, job->nargs);
-	lua_pop(L, 1);
-	if (!vm_load(job->vm, job->what))
+	struct vm *vm = job->vm;
+	struct script *s = job->what;
+	if (!vm_load(vm, s))
 		api_raise(L, lua_tostring(L, -1));
+	if (s->plain) {
+		plain_fill(L, vm->plain_globals, "KEYS", &vm->keys, job->keys, job->nkeys);
+		plain_fill(L, vm->plain_globals, "ARGV", &vm->args, job->args, job->nargs);
+	} else {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, vm->globals);
+		set_table(L, "KEYS", job->keys, job->nkeys);
+		set_table(L, "ARGV", job->args, job->nargs);
+		lua_pop(L, 1);
+	}
 	return 0;
 }
 
-/* Runs protected: it may run out of memory. Leaves the result. */
-static int start(lua_State *L)
+/* It may run out of memory. */
+int script_start(lua_State *L)
 {
 	const struct script_job *job = lua_touserdata(L, 1);
 	lua_settop(L, 0);
-	lua_pushcfunction(L, api_error_handler);
 	int n = job->push(L, job);
-	if (lua_pcall(L, n, 1, 1))
-		return lua_error(L);
+	run_current->began = true;
+	lua_call(L, n, 1);
 	return 1;
+}
+
+int script_error_handler(lua_State *L)
+{
+	return run_current->began ? api_error_handler(L) : 1;
 }
 
 static void raw_field(lua_State *L, int index, const char *name)
@@ -545,16 +560,24 @@ static void reply_raised(lua_State *L, struct reply *r, const char *name)
 static void end_run(struct run *run)
 {
 	struct call *c = run->call;
-	struct run *me = run;
-	pthread_mutex_lock(&cache.looking);
-	if (atomic_compare_exchange_strong(&cache.slow, &me, NULL)) {
+	if (atomic_load_explicit(&cache.slow, memory_order_relaxed) == run) { /* only the run itself makes it so */
+		pthread_mutex_lock(&cache.looking);
+		atomic_store(&cache.slow, NULL);
 		atomic_store(&cache.kill, false);
 		dispatch_set_gate(GATE_BUSY, false);
+		pthread_mutex_unlock(&cache.looking);
 	}
-	pthread_mutex_unlock(&cache.looking);
 	if (run->aborted && c->effects)
 		effects_reset(c->effects);
 	run_current = NULL;
+}
+
+/* Lua collects as scripts allocate; what one of them left behind, and would stay for long if those that follow allocate
+ * little, is collected from here. */
+static void help_collector(struct vm *vm)
+{
+	if (vm->memory / 2 > vm->settled && lua_gc(vm->L, LUA_GCSTEP, GC_EVERY))
+		vm->settled = vm->memory;
 }
 
 static void execute(struct run *run, struct script_job *job)
@@ -567,9 +590,10 @@ static void execute(struct run *run, struct script_job *job)
 	as->user = c->client->user;
 	as->id = c->client->id;
 	lua_sethook(L, look_at_clock, LUA_MASKCOUNT, script_look_every);
-	lua_pushcfunction(L, start);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, job->vm->handler);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, job->vm->start);
 	lua_pushlightuserdata(L, job);
-	int err = lua_pcall(L, 1, 1, 0);
+	int err = lua_pcall(L, 1, 1, 1);
 	int resp = as->resp;
 	job->vm->unlimited = true;
 	if (err)
@@ -582,7 +606,7 @@ static void execute(struct run *run, struct script_job *job)
 	lua_sethook(L, NULL, 0, 0);
 	vm_tidy(job->vm);
 	if (++job->vm->runs % GC_EVERY == 0)
-		lua_gc(L, LUA_GCSTEP, GC_EVERY);
+		help_collector(job->vm);
 }
 
 bool script_has_right(void)
@@ -636,7 +660,7 @@ void script_run_job(struct call *c, struct script_job *job, bool read_only)
 	job->args = c->argv + 3 + n;
 	job->nargs = c->argc - 3 - (unsigned)n;
 	struct run run = { .vm = job->vm, .call = c, .job = job, .read_only = read_only || job->flags & SCRIPT_NO_WRITES,
-		           .oom = evict_needed(), .start_us = clock_mono_us() };
+		           .oom = evict_needed(), .start_ticks = clock_ticks() };
 	const char *why = refusal(job, read_only, run.oom);
 	if (!job->vm) {
 		reply_oom(c->reply);

@@ -36,6 +36,7 @@ struct script {
 	unsigned flags;
 	bool closed;         /* never needs everybody else to stop: closed.h */
 	bool runs_alone;     /* learned; relaxed */
+	bool checked, plain; /* only reads its globals: plain.h; known once it was compiled */
 	size_t len, skip;    /* of the text; of its first line, if that is a shebang */
 	char text[];
 };

@@ -188,6 +188,24 @@ static int limit_pattern(lua_State *L)
 	return call_original(L);
 }
 
+/* Digits alone, which arguments mostly are, without the library's way around. */
+static int quick_tonumber(lua_State *L)
+{
+	size_t len, i = 0;
+	uint64_t n = 0;
+	if (lua_gettop(L) != 1 || lua_type(L, 1) != LUA_TSTRING)
+		return call_original(L);
+	const char *s = lua_tolstring(L, 1, &len);
+	if (len == 0 || len > 15)
+		return call_original(L);
+	for (; i < len && s[i] >= '0' && s[i] <= '9'; i++)
+		n = n * 10 + (uint64_t)(s[i] - '0');
+	if (i < len)
+		return call_original(L);
+	lua_pushnumber(L, (lua_Number)n);
+	return 1;
+}
+
 /* Text only: bytecode could do anything. */
 static int safe_loadstring(lua_State *L)
 {
@@ -443,6 +461,7 @@ static void add_base(lua_State *L)
 		lua_getglobal(L, allowed[i]);
 		lua_setfield(L, -2, allowed[i]);
 	}
+	wrap(L, "tonumber", quick_tonumber);
 	wrap(L, "setmetatable", refuse_proxy);
 	wrap(L, "next", use_real);
 	wrap(L, "rawget", use_real);
@@ -514,9 +533,17 @@ void vm_strict(lua_State *L)
 	lua_setmetatable(L, -2);
 }
 
-/* The environment of all scripts: registry "shoal.globals" is the real table, "shoal.env" the proxy. */
+static int ref_function(lua_State *L, lua_CFunction f)
+{
+	lua_pushcfunction(L, f);
+	return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* The environment of all scripts: registry "shoal.globals" is the real table, "shoal.env" the proxy. Plain scripts have
+ * one without proxies. */
 static int build(lua_State *L)
 {
+	struct vm *vm = vm_of(L);
 	luaopen_base(L);
 	lua_settop(L, 0);
 	lua_newtable(L);
@@ -525,6 +552,13 @@ static int build(lua_State *L)
 	vm_strict(L);
 	lua_pushvalue(L, -1);
 	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.globals");
+	lua_pushvalue(L, -1);
+	vm->globals = luaL_ref(L, LUA_REGISTRYINDEX);
+	plain_open(L, &vm->keys, &vm->args);
+	vm_strict(L);
+	vm->plain_globals = luaL_ref(L, LUA_REGISTRYINDEX);
+	vm->start = ref_function(L, script_start);
+	vm->handler = ref_function(L, script_error_handler);
 	lua_pushvalue(L, -1);
 	vm_protect(L);
 	lua_getmetatable(L, -1);
@@ -536,7 +570,7 @@ static int build(lua_State *L)
 	lua_pushvalue(L, -1);
 	lua_setfield(L, -3, "_G");
 	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.env");
-	if (vm_of(L)->kind == VM_FUNCTIONS)
+	if (vm->kind == VM_FUNCTIONS)
 		function_api_open(L);
 	return 0;
 }
@@ -565,6 +599,7 @@ struct vm *vm_new(enum vm_kind kind)
 		vm_free(vm);
 		return NULL;
 	}
+	vm->settled = vm->memory;
 	return vm;
 }
 
@@ -613,7 +648,14 @@ bool vm_load(struct vm *vm, struct script *s)
 	}
 	if (luaL_loadbuffer(L, text, len, "@user_script"))
 		return false;
-	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.env");
+	if (!s->checked) { /* by whoever adds it: nobody else knows it yet */
+		s->plain = plain_check(L);
+		s->checked = true;
+	}
+	if (s->plain)
+		lua_rawgeti(L, LUA_REGISTRYINDEX, vm->plain_globals);
+	else
+		lua_getfield(L, LUA_REGISTRYINDEX, "shoal.env");
 	lua_setfenv(L, -2);
 	lua_pushvalue(L, -1);
 	vm->refs[s->id] = luaL_ref(L, LUA_REGISTRYINDEX);

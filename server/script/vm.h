@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "server/call.h"
+#include "server/script/plain.h"
 
 struct script;
 struct library;
@@ -33,6 +34,9 @@ struct vm {
 	struct client *client; /* in whose name scripts call */
 	struct reply reply;    /* of the command being called */
 	unsigned runs;
+	size_t settled;        /* memory when the collector last finished a round */
+	int globals, plain_globals, handler, start; /* references of what every run needs */
+	struct plain_table keys, args;              /* of plain scripts */
 	bool cjson_changed;    /* by a script, for itself */
 };
 
@@ -46,7 +50,9 @@ struct run {
 	bool read_only, wrote, oom;
 	bool no_effects; /* redis.set_repl(REPL_NONE) */
 	bool aborted;
-	int64_t start_us, served_us;
+	bool began; /* its own code runs: what is raised from now on gets its place */
+	uint64_t start_ticks;
+	int64_t start_us, served_us; /* known once the clock was looked at */
 	unsigned repl;
 };
 extern _Thread_local struct run *run_current;
@@ -67,6 +73,10 @@ bool vm_room_for(struct vm *vm, unsigned id);
 void vm_protect(lua_State *L);
 /* Give the table on the top of the stack a metatable that raises an error where it has no such field. */
 void vm_strict(lua_State *L);
+
+/* script.c: what runs a struct script_job, its argument, protected, and the handler of its errors. */
+int script_start(lua_State *L);
+int script_error_handler(lua_State *L);
 
 /* api.c: the table `redis`, on the stack. */
 void api_open(lua_State *L, enum vm_kind kind);

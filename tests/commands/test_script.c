@@ -350,6 +350,55 @@ START_TEST(test_within_transactions)
 }
 END_TEST
 
+/* KEYS, ARGV and the libraries are shared by scripts that only read them: none of those sees what others were given, or
+ * can change anything by a way that looks like reading. */
+START_TEST(test_scripts_that_only_read)
+{
+#define COUNT                                                                                             \
+	"local t = {#KEYS, #ARGV} for i = 1, 20 do t[#t + 1] = (KEYS[i] or '') .. (ARGV[i] or '') end " \
+	"return t[1] .. ' ' .. t[2] .. ' ' .. table.concat(t, ',', 3)"
+#define COMMAS ",,,,,,,,,,,,,,,,,,"
+	for (int round = 0; round < 3; round++) {
+		expect(c, "EVAL \"" COUNT "\" 2 a b c", "$26\r\n2 1 ac,b" COMMAS "\r\n");
+		expect(c, "EVAL \"" COUNT "\" 0 z", "$24\r\n0 1 z," COMMAS "\r\n");
+		expect(c, "EVAL \"" COUNT "\" 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18",
+		       "$51\r\n0 18 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,,\r\n");
+		expect(c, "EVAL \"" COUNT "\" 1 k", "$24\r\n1 0 k," COMMAS "\r\n");
+		expect(c, "EVAL \"KEYS[1] = 'mine' KEYS[3] = 'x' ARGV.y = 1 return KEYS[1] .. #ARGV\" 1 k", "$5\r\nmine0\r\n");
+		expect(c, "EVAL \"setmetatable(KEYS, {__index = function() return 'm' end}) return KEYS[2]\" 1 k", "$1\r\nm\r\n");
+		expect_eval("return loadstring('return KEYS[1]')()", "$-1\r\n");
+		expect_eval("return KEYS.y or ARGV.y", "$-1\r\n");
+	}
+	expect_eval("redis.call = 1", "-" READONLY);
+	expect_eval("redis.call('ping') x = 1", "-" READONLY);
+	expect_eval("return redis.nothing", "$-1\r\n");
+	expect_eval("return nothing", "-ERR user_script:1: Script attempted to access nonexistent global variable 'nothing'");
+	expect_eval("return redis.nothing()", "-ERR user_script:1: attempt to call field 'nothing' (a nil value)");
+	expect_eval("return KEYS[1].x", "-ERR user_script:1: attempt to index field '?' (a nil value)");
+}
+END_TEST
+
+START_TEST(test_numbers_from_text)
+{
+	static const char *const numbers[][2] = {
+		{ "0", "0" }, { "007", "7" }, { "123456789012345", "1.2345678901234e+14" }, { "1234567890123456789", "1.2345678901235e+18" },
+		{ " 12 ", "12" }, { "-3", "-3" }, { "1e3", "1000" }, { "0x10", "16" }, { "1.5", "1.5" }, { "", "nil" }, { "1 2", "nil" },
+		{ "x", "nil" }, { "12x", "nil" },
+	};
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		char source[128], reply[64];
+		snprintf(source, sizeof source, "return tostring(tonumber('%s'))", numbers[i][0]);
+		snprintf(reply, sizeof reply, "$%zu\r\n%s\r\n", strlen(numbers[i][1]), numbers[i][1]);
+		expect_eval(source, reply);
+	}
+	expect_eval("return tonumber('11', 2)", ":3\r\n");
+	expect_eval("return tonumber(7)", ":7\r\n");
+	expect_eval("return tostring(tonumber({}))", "$3\r\nnil\r\n");
+	expect_eval("return tostring(tonumber('1\\0'))", "$1\r\n1\r\n"); /* as a C string */
+	expect_eval("return tonumber()", "-ERR user_script:1: bad argument #1 to 'tonumber' (value expected)");
+}
+END_TEST
+
 START_TEST(test_a_slow_script_is_killed)
 {
 	struct resp_client *slow = connect_to(&server), *killer = connect_to(&server);
@@ -385,4 +434,4 @@ END_TEST
 
 COMMAND_TESTS("script", test_results, test_calls, test_errors_tell_where, test_script_cache, test_memory, test_denied_commands, test_flags, test_sandbox,
               test_limits, test_libraries, test_undeclared_keys_are_atomic_too, test_within_transactions,
-              test_a_slow_script_is_killed, test_effects_are_journaled_as_one)
+              test_scripts_that_only_read, test_numbers_from_text, test_a_slow_script_is_killed, test_effects_are_journaled_as_one)
