@@ -28,7 +28,7 @@
 #define SLOW_SYNC_MS 1000
 #define GROUP_WAIT_MAX_US 1000 /* for who is expected, at most; and no longer than GROUP_WAIT_SYNCS fsyncs take */
 #define GROUP_WAIT_MIN_US 20
-#define GROUP_WAIT_SYNCS 2
+#define GROUP_WAIT_SYNCS 4
 #define GROUP_SKIP_MAX 63
 
 struct aof_log aof_log = { .durable = UINT64_MAX, .stats_mutex = PTHREAD_MUTEX_INITIALIZER,
@@ -260,7 +260,7 @@ static void retry(void)
 /*
  * Under appendfsync always the clients of the last fsync are answered while those that came meanwhile wait for the next:
  * begun at once, each fsync would serve half of them, for ever. So the thread waits until as many records have come again
- * as it has just made durable, for the time of two fsyncs at most. Where they do not come, as with clients that think
+ * as it has just made durable, for the time of four fsyncs at most. Where they do not come, as with clients that think
  * between requests, it stops waiting for longer and longer.
  */
 static void await_group(void)
