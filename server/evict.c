@@ -17,7 +17,10 @@
 #include "store/memory.h"
 #include "store/store.h"
 
-#define CLOCK_EVERY 16 /* evictions between two looks at the clock */
+/* Below the limit that eviction goes when it has begun, so that keys go several at a time: far less than the memory that a
+ * loop may use before it says so. */
+#define HEADROOM_BYTES 4096
+#define HEADROOM_PART 1024 /* of the limit, where that is less */
 
 uint64_t evict_limit;
 
@@ -128,6 +131,15 @@ bool evict_can(void)
 	return !state.none;
 }
 
+/* Bytes to be freed; 0: none. */
+static size_t excess(void)
+{
+	uint64_t limit = __atomic_load_n(&evict_limit, __ATOMIC_RELAXED), used = evict_used(), room = HEADROOM_BYTES;
+	if (limit / HEADROOM_PART < room)
+		room = limit / HEADROOM_PART;
+	return limit && used > limit - room ? used - (limit - room) : 0;
+}
+
 bool evict_make_room(struct worker *w, bool alone)
 {
 	struct store_op op = { 0 };
@@ -137,9 +149,9 @@ bool evict_make_room(struct worker *w, bool alone)
 	op.ctx = NULL; /* each eviction is a unit of its own in the journal */
 	op.exclusive = alone;
 	note_exceeded(true);
-	for (unsigned n = 1; found && evict_needed_slow(); n++) {
-		found = store_evict_one(&op, &state.how, state.pools[w->index]);
-		if (n % CLOCK_EVERY == 0 && clock_mono_us() - start_us > state.budget_us)
+	for (size_t bytes; found && (bytes = excess()) > 0;) {
+		found = store_evict(&op, &state.how, state.pools[w->index], bytes) > 0;
+		if (clock_mono_us() - start_us > state.budget_us)
 			break;
 	}
 	if (!found && evict_needed_slow() && !state.none) {

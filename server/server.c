@@ -113,6 +113,8 @@ static void key_removed(void *ctx, struct store_op *op, enum store_removal why, 
 	if (w)
 		stats_add(&w->stats->counter[expired ? STAT_EXPIRED : STAT_EVICTED], 1);
 	struct arg del[2] = { { "DEL", 3 }, { key->ptr, key->len } };
+	if (!c && !call_observed() && !journal_active(server.journal))
+		return;
 	if (!c && w) {
 		/* The ticker's own unit: one record per key. */
 		ticker = (struct call){ .op = *op, .client = NULL, .loop = w->index, .reply = &w->reply };

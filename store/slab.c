@@ -60,6 +60,11 @@ size_t slab_room(const void *p)
 	return mem_size(p);
 }
 
+void slab_prefetch(const void *p)
+{
+	(void)p;
+}
+
 #else
 
 struct slab_arena *slab_arenas_new(unsigned n)
@@ -171,6 +176,11 @@ void slab_free(void *p)
 size_t slab_room(const void *p)
 {
 	return slab_of(p)->size;
+}
+
+void slab_prefetch(const void *p)
+{
+	__builtin_prefetch(slab_of(p), 1);
 }
 
 #endif

@@ -31,6 +31,9 @@ void slab_free(void *p);
 /* Room of an object. */
 size_t slab_room(const void *p);
 
+/* Fetch what slab_free() of an object needs. A hint: p may be anything. */
+void slab_prefetch(const void *p);
+
 /* What an allocation of n bytes takes, from a slab or beyond. */
 static inline size_t slab_class(size_t n)
 {

@@ -246,17 +246,17 @@ struct store_evict {
 	enum store_evict_order order;
 	bool volatile_only; /* only keys with an expiry */
 	bool lazy;          /* free large values in the background */
-	unsigned samples;   /* candidates looked at for each database and eviction */
+	unsigned samples;   /* keys looked at for each eviction */
 };
-#define STORE_EVICT_POOL 16
 /* The best candidates seen so far; one per thread. NULL: out of memory. */
 struct store_evict_pool;
 struct store_evict_pool *store_evict_pool_new(void);
 void store_evict_pool_clear(struct store_evict_pool *p); /* after a change of order */
 void store_evict_pool_free(struct store_evict_pool *p);  /* NULL is welcome */
-/* Remove one key of any database, reported through hooks.removed. false: there is none to remove. Takes the locks it
- * needs: the caller holds none, or is alone. [any] */
-bool store_evict_one(struct store_op *op, const struct store_evict *how, struct store_evict_pool *pool);
+/* Remove keys of any database, reported through hooks.removed, until about so many bytes are free, but only a few at a
+ * time; at least one. Returns how many; 0: there is none to remove. Takes the locks it needs: the caller holds none, or is
+ * alone. [any] */
+unsigned store_evict(struct store_op *op, const struct store_evict *how, struct store_evict_pool *pool, size_t bytes);
 
 /* ------------------------------------------------------------------ snapshots (see snapshot.c) */
 
