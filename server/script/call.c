@@ -34,13 +34,14 @@ static bool read_args(lua_State *L, struct arg *argv, unsigned argc, char (*numb
 {
 	for (unsigned i = 0; i < argc; i++) {
 		int at = (int)i + 1;
-		if (lua_type(L, at) == LUA_TNUMBER) {
+		int type = lua_type(L, at);
+		if (type == LUA_TNUMBER) {
 			lua_Number v = lua_tonumber(L, at);
 			char *text = numbers[i];
 			*text = '-'; /* NaN has a sign here */
 			size_t sign = isnan(v) && signbit(v);
 			argv[i] = (struct arg){ text, sign + number_print_double(text + sign, v) };
-		} else if (lua_type(L, at) == LUA_TSTRING) {
+		} else if (type == LUA_TSTRING) {
 			argv[i].ptr = lua_tolstring(L, at, &argv[i].len);
 		} else {
 			return false;

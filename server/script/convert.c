@@ -74,7 +74,8 @@ const char *convert_to_lua(lua_State *L, const char *p, const char *end)
 	size_t len;
 	int64_t n = 0;
 	char type = *p;
-	luaL_checkstack(L, 6, "reached lua stack limit");
+	if (type != ':') /* for one value there is room in what was asked for around it */
+		luaL_checkstack(L, 6, "reached lua stack limit");
 	p = line(p + 1, end, &text, &len);
 	number_parse(text, len, &n);
 	switch (type) {

@@ -576,8 +576,12 @@ static void end_run(struct run *run)
  * little, is collected from here. */
 static void help_collector(struct vm *vm)
 {
-	if (vm->memory / 2 > vm->settled && lua_gc(vm->L, LUA_GCSTEP, GC_EVERY))
+	if (vm->memory / 2 <= vm->settled || !lua_gc(vm->L, LUA_GCSTEP, GC_EVERY))
+		return;
+	/* The table of strings, for one, halves with each round. */
+	if (vm->memory / 8 * 7 <= vm->last_round && vm->memory / 8 * 9 >= vm->last_round)
 		vm->settled = vm->memory;
+	vm->last_round = vm->memory;
 }
 
 static void execute(struct run *run, struct script_job *job)

@@ -34,7 +34,8 @@ struct vm {
 	struct client *client; /* in whose name scripts call */
 	struct reply reply;    /* of the command being called */
 	unsigned runs;
-	size_t settled;        /* memory when the collector last finished a round */
+	size_t settled;        /* memory that the collector leaves, round for round */
+	size_t last_round;     /* what was left by the last one that was helped */
 	int globals, plain_globals, handler, start; /* references of what every run needs */
 	struct plain_table keys, args;              /* of plain scripts */
 	bool cjson_changed;    /* by a script, for itself */
