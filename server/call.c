@@ -36,6 +36,11 @@ struct entry *call_find_write_type(struct call *c, const struct store_key *key, 
 	return typed(c, call_find_write(c, key), type, wrong);
 }
 
+struct entry *call_find_lent_type(struct call *c, const struct store_key *key, enum store_type_id type, bool *wrong)
+{
+	return typed(c, store_find(&c->op, key, STORE_WRITE | STORE_LEND), type, wrong);
+}
+
 bool call_int(struct call *c, unsigned i, int64_t *v)
 {
 	if (number_parse(c->argv[i].ptr, c->argv[i].len, v))

@@ -24,7 +24,7 @@
 enum entry_flags {
 	ENTRY_EXPIRY = 1,   /* has an expiry */
 	ENTRY_EMBEDDED = 2, /* the value stands behind the key: the bytes of a string, or the listpack of an aggregate, which
-	                     * is to be read only: store_find() with STORE_WRITE takes it out */
+	                     * is to be read only: store_find() with STORE_WRITE takes it out, or lends it */
 	ENTRY_RAW = 4,      /* string answers `raw` though it may be short (APPEND, SETRANGE, ...) */
 	ENTRY_PARITY = 8,   /* snapshot: equal to the table's parity when walked or new */
 	ENTRY_BLOB = 16,    /* payload is a counted blob */

@@ -155,9 +155,10 @@ struct entry *keyspace_live(struct store_op *op, struct shard *sh, struct table 
 /* ------------------------------------------------------------------ listpacks within entries */
 
 /*
- * A small listpack stands behind its key: no pointer, and nothing lost to the size classes of two allocations. It is put
- * there when it is made by one command, and taken out again by the first that writes. Shorter ones are left apart: what
- * begins so mostly grows.
+ * A small listpack stands behind its key: no pointer, and nothing lost to the size classes of two allocations. Commands that
+ * mostly add borrow it: they change a copy, and store_settle() puts that into the entry, which has exactly the size class
+ * it needs at any time. Others that write take it out. Short lists are left apart: what begins so mostly grows, from its
+ * front, too.
  */
 #define INLINE_MIN 48
 
@@ -168,7 +169,8 @@ static bool fits_inline(struct entry_plan *p, enum store_type_id type, unsigned 
 		return false;
 	p->val_len = listpack_bytes(value);
 	p->flags = ENTRY_EMBEDDED;
-	if (p->val_len >= INLINE_MIN && p->val_len <= SLAB_MAX && entry_plan_size(p) <= SLAB_MAX)
+	if (p->val_len >= (type == STORE_LIST ? INLINE_MIN : sizeof value) && p->val_len <= SLAB_MAX &&
+	    entry_plan_size(p) <= SLAB_MAX)
 		return true;
 	p->flags = 0;
 	return false;
@@ -191,27 +193,34 @@ static uint8_t *copy_of(struct store *s, const struct entry *e)
 	return lp;
 }
 
-/* The entry without its listpack, which gets an allocation of its own. */
-static __attribute__((noinline)) struct entry *take_out(struct store *s, const struct store_key *key,
-                                                        const struct slot *at, struct entry *e)
+/* Another entry in the place of e, which is freed. */
+static struct entry *take_place(const struct slot *at, struct entry *e, struct entry *n)
 {
-	uint8_t *lp = copy_of(s, e);
+	memcpy(n->access, e->access, sizeof n->access);
+	n->flags |= e->flags & ENTRY_PARITY;
+	table_set(at, n);
+	entry_free_shell(e);
+	return n;
+}
+
+/* The entry with a pointer in place of its listpack. */
+static __attribute__((noinline)) struct entry *without_listpack(struct store *s, const struct store_key *key,
+                                                                const struct slot *at, struct entry *e,
+                                                                unsigned encoding, void *value)
+{
 	struct entry_plan plan = { .arena = arena_of(s, key->hash), .key = key->ptr, .key_len = key->len,
 		                   .expire_ms = entry_expiry(e), .kind = e->kind };
 	struct entry *n = entry_new(&plan);
-	if (!n) { /* there is room for a pointer where the listpack was */
+	if (n) {
+		take_place(at, e, n);
+	} else { /* there is room for a pointer where the listpack was */
 		char *bytes = (char *)(uintptr_t)entry_key(e);
 		memmove(bytes + 8, bytes, entry_key_len(e));
 		e->flags = (uint8_t)((e->flags & ~ENTRY_EMBEDDED) | ENTRY_RAW);
 		e->val_len = 0;
-		entry_put_payload(e, lp);
-		return e;
+		n = e;
 	}
-	memcpy(n->access, e->access, sizeof n->access);
-	n->flags |= e->flags & ENTRY_PARITY;
-	entry_put_payload(n, lp);
-	table_set(at, n);
-	entry_free_shell(e);
+	entry_set_value(n, encoding, value);
 	return n;
 }
 
@@ -229,11 +238,35 @@ struct entry *store_find(struct store_op *op, const struct store_key *key, unsig
 		return expired(op, sh, t, key, &at, e);
 	if (flags & STORE_WRITE)
 		keyspace_before_write(op->store, t, key, e);
-	if (flags & STORE_WRITE && __builtin_expect(entry_inlined(e), 0))
-		e = take_out(op->store, key, &at, e);
+	if (flags & STORE_WRITE && !(flags & STORE_LEND) && __builtin_expect(entry_inlined(e), 0))
+		e = without_listpack(op->store, key, &at, e, ENC_LISTPACK, copy_of(op->store, e));
 	if (!(flags & STORE_PEEK))
 		entry_touch(op, e);
 	return e;
+}
+
+struct entry *store_settle(struct store_op *op, const struct store_key *key, struct entry *e, unsigned encoding,
+                           void *take_value)
+{
+	struct entry_plan plan = { .arena = arena_of(op->store, key->hash), .key = key->ptr, .key_len = key->len,
+		                   .expire_ms = entry_expiry(e), .kind = e->kind };
+	bool within = fits_inline(&plan, entry_type(e), encoding, take_value);
+	struct slot at;
+	struct entry *n = NULL;
+	if (within && !(e->flags & ENTRY_RAW) && slab_class(entry_plan_size(&plan)) == entry_room(e)) {
+		e->val_len = (uint16_t)plan.val_len;
+		memcpy(entry_bytes(e), take_value, plan.val_len);
+		listpack_free(take_value);
+		return e;
+	}
+	table_locate(shard_table(shard_of(op->store, key->hash), op->db), key->hash, e, &at);
+	if (within)
+		n = entry_new(&plan);
+	if (!n)
+		return without_listpack(op->store, key, &at, e, encoding, take_value);
+	memcpy(entry_bytes(n), take_value, plan.val_len);
+	listpack_free(take_value);
+	return take_place(&at, e, n);
 }
 
 bool store_exists(struct store_op *op, const struct store_key *key)

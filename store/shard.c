@@ -133,13 +133,16 @@ unsigned store_shard_of(const struct store *s, uint64_t hash)
 	return (unsigned)(hash >> 52 >> s->shard_shift);
 }
 
-/* Of an entry that is there already: a value with an allocation of its own. */
+/* Of an entry whose first lines are there already: its other lines, or a value with an allocation of its own. */
 static void prefetch_value(const struct entry *e, int stage)
 {
-	if (e->flags & ENTRY_EMBEDDED || entry_type(e) == STORE_STRING)
+	if (entry_type(e) == STORE_STRING)
 		return;
 	const char *value = entry_value(e);
-	if (stage == 3) {
+	if (e->flags & ENTRY_EMBEDDED) {
+		for (const char *p = (const char *)e + 128; stage == 3 && p < value + e->val_len; p += 64)
+			__builtin_prefetch(p, 1);
+	} else if (stage == 3) {
 		__builtin_prefetch(value, 1);
 		__builtin_prefetch(value + 64, 1);
 		__builtin_prefetch(value + 128, 1);

@@ -7,7 +7,7 @@
 #include "store/memory.h"
 
 #define SLAB_BYTES (16 * 1024)
-#define SLAB_CLASSES 24 /* 8, 16, ... 128, 144, ... 256 */
+#define SLAB_CLASSES 40 /* 8, 16, ... 128, 144, ... 512 */
 
 struct slab {
 	struct slab *next, *prev; /* among the slabs of its class that have room */

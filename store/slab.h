@@ -15,7 +15,7 @@
 
 #include "store/memory_class.h"
 
-#define SLAB_MAX 256 /* larger objects come from the general allocator */
+#define SLAB_MAX 512 /* larger objects come from the general allocator */
 
 struct slab_arena;
 

@@ -146,6 +146,7 @@ enum store_find_flags {
 	STORE_READ = 0,        /* value will be read: touches the access clock */
 	STORE_WRITE = 1,       /* value will be changed: a running snapshot keeps its pre-image first */
 	STORE_PEEK = 2,        /* no access clock */
+	STORE_LEND = 4,        /* with STORE_WRITE: a listpack that stands in its entry stays there; see store_settle() */
 };
 
 /* The live entry of a key, or NULL. Removes it when expired. Valid until the entry is resized or the unlock. [locked] */
@@ -172,6 +173,10 @@ struct entry *store_string_grow(struct store_op *op, const struct store_key *key
  * the entry. The key must not exist. NULL: -ENOMEM, value kept by the caller. [locked] */
 struct entry *store_add(struct store_op *op, const struct store_key *key, enum store_type_id type, unsigned encoding,
                         void *take_value);
+/* What became of a copy of the listpack that stands in e, which STORE_LEND left there: the value is taken, and its bytes are
+ * copied into the entry if they still fit. Returns the entry, which may have moved. Cannot fail. [locked] */
+struct entry *store_settle(struct store_op *op, const struct store_key *key, struct entry *e, unsigned encoding,
+                           void *take_value);
 /* Replace the value of an existing key by an aggregate, keeping expiry as told. Old value freed in the background when
  * large. [locked] */
 struct entry *store_replace(struct store_op *op, const struct store_key *key, enum store_type_id type,

@@ -10,15 +10,61 @@
 
 /* ------------------------------------------------------------------ values and keys */
 
+#define BORROW_MAX 2048 /* bytes of arguments beyond which the value is taken out */
+#define ELEMENT_EXTRA 12 /* of an element beyond its bytes, at most */
+
+void value_borrow(struct call *c, const struct store_key *key, struct entry **e, struct value *v, bool *borrowed)
+{
+	size_t room = 0;
+	uint8_t *copy = NULL;
+	*borrowed = entry_type(*e) != STORE_STRING && (*e)->flags & ENTRY_EMBEDDED;
+	if (*borrowed) {
+		for (unsigned i = 2; i < c->argc && room <= BORROW_MAX; i++)
+			room += c->argv[i].len + ELEMENT_EXTRA;
+		if (room <= BORROW_MAX)
+			copy = listpack_new((*e)->val_len + room);
+		if (copy) {
+			memcpy(copy, entry_value(*e), (*e)->val_len);
+			*v = (struct value){ ENC_LISTPACK, copy };
+			return;
+		}
+		*e = store_find(&c->op, key, STORE_WRITE | STORE_PEEK);
+		*borrowed = false;
+	}
+	*v = value_of(*e);
+}
+
+bool target_lend(struct call *c, unsigned i, enum store_type_id type, struct target *t)
+{
+	bool wrong;
+	t->key = call_key(c, i);
+	t->borrowed = false;
+	t->e = call_find_lent_type(c, &t->key, type, &wrong);
+	if (t->e)
+		t->v = value_of(t->e);
+	return !wrong;
+}
+
+static inline void put_back(struct call *c, struct target *t)
+{
+	if (t->borrowed) {
+		t->e = store_settle(&c->op, &t->key, t->e, t->v.encoding, t->v.ptr);
+		t->v = value_of(t->e);
+		t->borrowed = false;
+	} else {
+		value_put(t->e, &t->v);
+	}
+}
+
 bool target_keep(struct call *c, struct target *t, enum store_type_id type)
 {
 	if (__builtin_expect(t->e != NULL, 1)) {
-		value_put(t->e, &t->v);
+		put_back(c, t);
 		return true;
 	}
 	t->e = store_add(&c->op, &t->key, type, t->v.encoding, t->v.ptr);
 	if (!t->e) {
-		target_drop(t, type);
+		target_drop(c, t, type);
 		reply_oom(c->reply);
 		return false;
 	}
@@ -27,17 +73,17 @@ bool target_keep(struct call *c, struct target *t, enum store_type_id type)
 	return true;
 }
 
-void target_drop(struct target *t, enum store_type_id type)
+void target_drop(struct call *c, struct target *t, enum store_type_id type)
 {
 	if (t->e)
-		value_put(t->e, &t->v);
+		put_back(c, t);
 	else
 		store_types[type]->free(t->v.encoding, t->v.ptr);
 }
 
 void target_delete(struct call *c, struct target *t)
 {
-	value_put(t->e, &t->v);
+	put_back(c, t);
 	store_delete(&c->op, &t->key, false);
 	t->e = NULL;
 	call_event(c, &t->key, NOTIFY_GENERIC, "del");

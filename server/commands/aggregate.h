@@ -14,6 +14,7 @@ struct target {
 	struct store_key key;
 	struct entry *e;
 	struct value v;
+	bool borrowed; /* v is a copy of what stands in e */
 };
 
 /* The value of the key at argv[i]; e is NULL if there is none. false: WRONGTYPE was written. */
@@ -21,17 +22,30 @@ static inline bool target_find(struct call *c, unsigned i, enum store_type_id ty
 {
 	bool wrong;
 	t->key = call_key(c, i);
+	t->borrowed = false;
 	t->e = call_find_write_type(c, &t->key, type, &wrong);
 	if (t->e)
 		t->v = value_of(t->e);
 	return !wrong;
 }
 
+/* The value of e, which call_find_lent_type() found: where it stands in the entry, a copy with room for the arguments, that
+ * must go back by store_settle() whatever happens (*borrowed). *e may move. */
+void value_borrow(struct call *c, const struct store_key *key, struct entry **e, struct value *v, bool *borrowed);
+/* target_find() for commands that mostly add: target_lend() leaves the value where it stands, to be read and overwritten by
+ * as many bytes only; then target_borrow() makes it a copy, and target_keep() or target_drop() must follow. */
+bool target_lend(struct call *c, unsigned i, enum store_type_id type, struct target *t);
+static inline void target_borrow(struct call *c, struct target *t)
+{
+	if (t->e)
+		value_borrow(c, &t->key, &t->e, &t->v, &t->borrowed);
+}
+
 /* After a change: the value goes back to its entry, or becomes a new key, with its event "new". false: no memory for that;
  * the value is freed and the reply written. */
 bool target_keep(struct call *c, struct target *t, enum store_type_id type);
 /* The same where nothing was changed, or nothing could be: a new value is freed. */
-void target_drop(struct target *t, enum store_type_id type);
+void target_drop(struct call *c, struct target *t, enum store_type_id type);
 /* The value is empty now: its key goes, with the event "del". */
 void target_delete(struct call *c, struct target *t);
 

@@ -11,15 +11,19 @@ static struct value_limits hash_limits(void)
 	return (struct value_limits){ .entries = cf->hash_max_listpack_entries, .bytes = cf->hash_max_listpack_value };
 }
 
-/* The hash to be changed; a new one if there is none. false: the reply is written. */
-static bool open_hash(struct call *c, struct target *t)
+/* The hash that target_lend() found, to be changed; a new one if there is none. false: the reply is written. */
+static bool borrow_hash(struct call *c, struct target *t)
 {
-	if (!target_find(c, 1, STORE_HASH, t))
-		return false;
+	target_borrow(c, t);
 	if (t->e || hash_new(&t->v) == 0)
 		return true;
 	reply_oom(c->reply);
 	return false;
+}
+
+static bool open_hash(struct call *c, struct target *t)
+{
+	return target_lend(c, 1, STORE_HASH, t) && borrow_hash(c, t);
 }
 
 /* ------------------------------------------------------------------ setting */
@@ -47,21 +51,33 @@ static unsigned set_pairs(struct call *c, struct value *v, int64_t *added)
 	return (i - 2) / 2;
 }
 
+/* One pair that needs no room. */
+static bool set_same(const struct call *c, const struct target *t)
+{
+	struct value_limits limits = hash_limits();
+	const struct arg *f = &c->argv[2], *w = f + 1;
+	return t->e && c->argc == 4 && hash_replace_same(&t->v, &limits, f->ptr, f->len, w->ptr, w->len);
+}
+
 /* Memory may run out between two: what was set stays, and the journal gets just that. */
 static void set(struct call *c, bool count)
 {
 	struct target t;
 	int64_t added = 0;
-	unsigned pairs = (c->argc - 2) / 2;
+	unsigned pairs = (c->argc - 2) / 2, done = 1;
 	if (c->argc % 2) {
 		call_wrong_arity(c);
 		return;
 	}
-	if (!open_hash(c, &t))
+	if (!target_lend(c, 1, STORE_HASH, &t))
 		return;
-	unsigned done = set_pairs(c, &t.v, &added);
+	if (!set_same(c, &t)) {
+		if (!borrow_hash(c, &t))
+			return;
+		done = set_pairs(c, &t.v, &added);
+	}
 	if (__builtin_expect(!done, 0)) {
-		target_drop(&t, STORE_HASH);
+		target_drop(c, &t, STORE_HASH);
 		reply_oom(c->reply);
 		return;
 	}
@@ -95,7 +111,7 @@ static bool set_field(struct call *c, struct target *t, const char *val, size_t 
 	struct value_limits limits = hash_limits();
 	const struct arg *field = &c->argv[2];
 	if (hash_set(&t->v, &limits, field->ptr, field->len, val, len) < 0) {
-		target_drop(t, STORE_HASH);
+		target_drop(c, t, STORE_HASH);
 		reply_oom(c->reply);
 		return false;
 	}
@@ -112,10 +128,12 @@ static void run_hsetnx(struct call *c)
 	const struct arg *field = &c->argv[2], *val = &c->argv[3];
 	if (!open_hash(c, &t))
 		return;
-	if (hash_get(&t.v, field->ptr, field->len, &old))
+	if (hash_get(&t.v, field->ptr, field->len, &old)) {
+		target_drop(c, &t, STORE_HASH);
 		reply_int(c->reply, 0);
-	else if (set_field(c, &t, val->ptr, val->len, "hset"))
+	} else if (set_field(c, &t, val->ptr, val->len, "hset")) {
 		reply_int(c->reply, 1);
+	}
 }
 
 /* ------------------------------------------------------------------ counting */
@@ -131,12 +149,13 @@ static void run_hincrby(struct call *c)
 	if (hash_get(&t.v, c->argv[2].ptr, c->argv[2].len, &old)) {
 		sum = old.num;
 		if (old.str && !number_parse(old.str, old.len, &sum)) {
+			target_drop(c, &t, STORE_HASH);
 			reply_error(c->reply, "ERR hash value is not an integer");
 			return;
 		}
 	}
 	if (__builtin_add_overflow(sum, by, &sum)) {
-		target_drop(&t, STORE_HASH);
+		target_drop(c, &t, STORE_HASH);
 		reply_error(c->reply, "ERR increment or decrement would overflow");
 		return;
 	}
@@ -163,13 +182,14 @@ static void run_hincrbyfloat(struct call *c)
 	if (hash_get(&t.v, c->argv[2].ptr, c->argv[2].len, &old)) {
 		sum = (long double)old.num;
 		if (old.str && !number_parse_long_double(old.str, old.len, &sum)) {
+			target_drop(c, &t, STORE_HASH);
 			reply_error(c->reply, "ERR hash value is not a float");
 			return;
 		}
 	}
 	sum += by;
 	if (isnan(sum) || isinf(sum)) {
-		target_drop(&t, STORE_HASH);
+		target_drop(c, &t, STORE_HASH);
 		reply_error(c->reply, "ERR increment would produce NaN or Infinity");
 		return;
 	}

@@ -40,7 +40,7 @@ static void push(struct call *c, bool tail, bool only_old)
 		err = list_push(&t.v, tail, c->argv[2 + i].ptr, c->argv[2 + i].len);
 	unsigned done = err && i ? i - 1 : i;
 	if (__builtin_expect(!done, 0)) {
-		target_drop(&t, STORE_LIST);
+		target_drop(c, &t, STORE_LIST);
 		reply_oom(c->reply);
 		return;
 	}
@@ -460,7 +460,7 @@ static void run_ltrim(struct call *c)
 	/* The end first: if memory is out there, nothing has changed. The front then is on its own. */
 	int64_t gone = back ? list_delete_range(&t.v, len - back, (size_t)back) : 0;
 	if (gone < 0) {
-		target_drop(&t, STORE_LIST);
+		target_drop(c, &t, STORE_LIST);
 		reply_oom(c->reply);
 		return;
 	}

@@ -32,7 +32,7 @@ static bool prepare(struct call *c, struct target *to, size_t bytes)
 		return false;
 	}
 	if (list_grow(&to->v, &limits, 1, bytes)) {
-		target_drop(to, STORE_LIST);
+		target_drop(c, to, STORE_LIST);
 		reply_oom(c->reply);
 		return false;
 	}
@@ -65,7 +65,7 @@ static bool move(struct call *c, bool from_tail, bool to_tail)
 	if (!prepare(c, &to, len))
 		return true;
 	if (list_push(&to.v, to_tail, str, len)) {
-		target_drop(&to, STORE_LIST);
+		target_drop(c, &to, STORE_LIST);
 		reply_oom(c->reply);
 		return true;
 	}

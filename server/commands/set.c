@@ -20,8 +20,9 @@ static void run_sadd(struct call *c)
 	unsigned i, members = c->argc - 2;
 	int64_t added = 0;
 	int err;
-	if (!target_find(c, 1, STORE_SET, &t))
+	if (!target_lend(c, 1, STORE_SET, &t))
 		return;
+	target_borrow(c, &t);
 	if (t.e)
 		err = set_grow(&t.v, &limits, members);
 	else
@@ -35,7 +36,7 @@ static void run_sadd(struct call *c)
 		added += err > 0;
 	}
 	if (!added && !t.e) {
-		target_drop(&t, STORE_SET);
+		target_drop(c, &t, STORE_SET);
 		reply_oom(c->reply);
 		return;
 	}
@@ -94,12 +95,12 @@ static void move_member(struct call *c, struct target *from, struct target *to)
 	}
 	added = set_add(&to->v, &limits, member->ptr, member->len);
 	if (added < 0) {
-		target_drop(to, STORE_SET);
+		target_drop(c, to, STORE_SET);
 		reply_oom(c->reply);
 		return;
 	}
 	if (fresh && !(to->e = store_add(&c->op, &to->key, STORE_SET, to->v.encoding, to->v.ptr))) {
-		target_drop(to, STORE_SET);
+		target_drop(c, to, STORE_SET);
 		reply_oom(c->reply);
 		return;
 	}

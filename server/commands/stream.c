@@ -361,7 +361,7 @@ static void run_xadd(struct call *c)
 		return;
 	}
 	if (!add_entry(c, &t, &o, id_at, &id)) {
-		target_drop(&t, STORE_STREAM);
+		target_drop(c, &t, STORE_STREAM);
 		return;
 	}
 	struct stream *s = t.v.ptr;

@@ -63,7 +63,8 @@ struct zadd {
 	struct value z;
 	struct value_limits limits;
 	size_t added, updated;
-	bool applied; /* the last pair was, even if it changed nothing */
+	bool borrowed; /* z is a copy of what stands in the entry */
+	bool applied;  /* the last pair was, even if it changed nothing */
 	double score; /* of the last pair, afterwards */
 };
 
@@ -110,16 +111,16 @@ static int zadd_begin(struct zadd *a, const struct entry *e, const struct zadd_p
 		max_len = pairs[i].member->len > max_len ? pairs[i].member->len : max_len;
 	if (!e)
 		return zset_new(&a->z, &a->limits, n, max_len);
-	a->z = value_of(e);
-	int err = zset_prepare(&a->z, &a->limits, n, max_len);
-	return err;
+	return zset_prepare(&a->z, &a->limits, n, max_len);
 }
 
 /* Bring the value home, and tell. false: a new key found no memory. */
 static bool zadd_end(struct call *c, struct zadd *a, const struct store_key *key, struct entry *e)
 {
 	size_t changes = a->added + a->updated;
-	if (e) {
+	if (e && a->borrowed) {
+		store_settle(&c->op, key, e, a->z.encoding, a->z.ptr);
+	} else if (e) {
 		value_put(e, &a->z);
 	} else if (a->added == 0) {
 		zset_free(&a->z);
@@ -143,11 +144,15 @@ void zadd_pairs(struct call *c, unsigned flags, const struct zadd_pair *pairs, s
 	struct zadd a = { .flags = flags, .limits = zset_limits_now() };
 	enum zadd_result result = ZADD_OK;
 	bool wrong;
-	struct entry *e = call_find_write_type(c, &key, STORE_ZSET, &wrong);
+	struct entry *e = call_find_lent_type(c, &key, STORE_ZSET, &wrong);
 	if (wrong)
 		return;
+	if (e)
+		value_borrow(c, &key, &e, &a.z, &a.borrowed);
 	if (e || !(flags & ZADD_XX)) {
 		if (zadd_begin(&a, e, pairs, n)) {
+			if (e)
+				zadd_end(c, &a, &key, e);
 			reply_oom(c->reply);
 			return;
 		}

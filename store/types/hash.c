@@ -231,6 +231,22 @@ int hash_set(struct value *v, const struct value_limits *limits, const char *fie
 	return set_table(v->ptr, field, field_len, val, val_len);
 }
 
+bool hash_replace_same(const struct value *v, const struct value_limits *limits, const char *field, size_t field_len,
+                       const char *val, size_t val_len)
+{
+	size_t longest = field_len > val_len ? field_len : val_len;
+	if (!is_packed(v) || longest > (uint64_t)limits->bytes || listpack_count(v->ptr) / 2 > (uint64_t)limits->entries)
+		return false;
+	uint8_t *p = listpack_find(v->ptr, listpack_first(v->ptr), field, field_len, 1);
+	if (!p)
+		return false;
+	p = listpack_next(v->ptr, p);
+	if (listpack_element_bytes(p) != listpack_cost(val, val_len))
+		return false;
+	listpack_write_element(p, val, val_len);
+	return true;
+}
+
 bool hash_get(const struct value *v, const char *field, size_t len, struct value_item *val)
 {
 	struct value_item name;

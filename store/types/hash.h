@@ -22,6 +22,10 @@ int hash_grow(struct value *v, const struct value_limits *limits, size_t pairs, 
 /* 1 added, 0 changed. */
 int hash_set(struct value *v, const struct value_limits *limits, const char *field, size_t field_len, const char *val,
              size_t val_len);
+/* Where the field's value in a listpack takes as many bytes as the new one, that is written in its place, wherever it
+ * stands; false: nothing was done. */
+bool hash_replace_same(const struct value *v, const struct value_limits *limits, const char *field, size_t field_len,
+                       const char *val, size_t val_len);
 bool hash_get(const struct value *v, const char *field, size_t len, struct value_item *val);
 bool hash_delete(struct value *v, const char *field, size_t len);
 

@@ -1,6 +1,8 @@
 /* Small listpacks that stand in their key's entry: put there whole, taken out by who writes, also when memory is out. */
 #include "store/memory.h"
 #include "store/types/hash.h"
+#include "store/entry_build.h"
+#include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
 
 static const struct value_limits limits = { .entries = 512, .bytes = 64 };
@@ -54,8 +56,8 @@ START_TEST(test_in_and_out)
 		fixture_key(s, &k, fields);
 		fixture_key(s, &to, 1000 + fields);
 		struct entry *e = add(&op, &k.key, fields);
-		if (fields <= 10 || fields >= 20)
-			ck_assert_int_eq(inlined(e), fields >= 3 && fields <= 10);
+		if (fields <= 24 || fields >= 32)
+			ck_assert_int_eq(inlined(e), fields <= 24);
 		check_fields(e, fields);
 		e = store_set_expiry(&op, &k.key, e, op.now_ms + 1000);
 		check_fields(e, fields);
@@ -115,12 +117,102 @@ START_TEST(test_out_of_memory)
 }
 END_TEST
 
+/* What a command does that borrows: the copy is changed and goes back. */
+static struct entry *change(struct store_op *op, const struct store_key *key, uint64_t fail_after, unsigned field,
+                            unsigned val_len)
+{
+	char name[16], val[64];
+	size_t n = (size_t)snprintf(name, sizeof name, "field%u", field);
+	struct entry *e = store_find(op, key, STORE_WRITE | STORE_LEND);
+	struct value v = value_of(e);
+	bool lent = inlined(e);
+	if (lent)
+		ck_assert_ptr_nonnull(v.ptr = listpack_from_bytes(v.ptr, e->val_len));
+	memset(val, 'v', sizeof val);
+	if (val_len)
+		ck_assert_int_ge(hash_set(&v, &limits, name, n, val, val_len), 0);
+	else
+		hash_delete(&v, name, n);
+	mem_fail_after(fail_after);
+	if (lent)
+		e = store_settle(op, key, e, v.encoding, v.ptr);
+	else
+		value_put(e, &v);
+	mem_fail_after(0);
+	ck_assert_ptr_eq(e, store_find(op, key, STORE_READ));
+	return e;
+}
+
+/* A hash grows and shrinks; it stands in its entry while it is small, which has the class that it needs. */
+START_TEST(test_lent)
+{
+	struct store_options o = fixture_options(16, 1);
+	struct store *s = fixture_open(&o);
+	struct store_op op = fixture_op(s);
+	struct rng rng;
+	rng_init(&rng, "lent");
+	unsigned lens[41] = { 0 }, live = 0;
+	struct fixture_key k;
+	struct value v;
+	fixture_key(s, &k, 1);
+	fill(&v, 1);
+	struct entry *e = store_add(&op, &k.key, STORE_HASH, v.encoding, v.ptr);
+	e = store_set_expiry(&op, &k.key, e, op.now_ms + 1000);
+	lens[0] = 6, live = 1;
+	for (unsigned round = 0; round < 4000; round++) {
+		unsigned field = (unsigned)rng_below(&rng, round / 1000 % 2 ? 40 : 15);
+		unsigned len = rng_below(&rng, 3) ? 1 + (unsigned)rng_below(&rng, 30) : 0;
+		if (!len && live == (lens[field] != 0))
+			continue;
+		live += (len != 0) - (lens[field] != 0);
+		lens[field] = len;
+		uint64_t fail = rng_below(&rng, 50) ? 0 : 1 + rng_below(&rng, 2);
+		bool was = inlined(e);
+		e = change(&op, &k.key, fail, field, len);
+		if (inlined(e))
+			ck_assert_uint_eq(entry_room(e), slab_class(entry_size(e)));
+		else if (was && !fail)
+			ck_assert_uint_gt(listpack_bytes(entry_value(e)), SLAB_MAX - 64);
+		ck_assert_int_eq(entry_expiry(e), op.now_ms + 1000);
+		v = value_of(e);
+		ck_assert_uint_eq(hash_len(&v), live);
+		for (unsigned i = 0; i < 40; i++) {
+			char name[16];
+			struct value_item got;
+			size_t n = (size_t)snprintf(name, sizeof name, "field%u", i);
+			ck_assert_int_eq(hash_get(&v, name, n, &got), lens[i] != 0);
+			ck_assert(!lens[i] || got.len == lens[i]);
+		}
+		if (!inlined(e) && round % 100 == 0) { /* into an entry again, as a copy */
+			e = store_replace(&op, &k.key, STORE_HASH, v.encoding, hash_type.dup(v.encoding, v.ptr), STORE_KEEP_EXPIRY);
+			ck_assert_ptr_nonnull(e);
+		}
+	}
+	/* A value too long for a listpack. */
+	fixture_key(s, &k, 2);
+	add(&op, &k.key, 3);
+	e = store_find(&op, &k.key, STORE_WRITE | STORE_LEND);
+	ck_assert(inlined(e));
+	v = (struct value){ ENC_LISTPACK, listpack_from_bytes(entry_value(e), e->val_len) };
+	char big[100] = { 0 };
+	ck_assert_int_eq(hash_set(&v, &limits, "big", 3, big, sizeof big), 1);
+	ck_assert_uint_eq(v.encoding, ENC_HASHTABLE);
+	e = store_settle(&op, &k.key, e, v.encoding, v.ptr);
+	ck_assert_uint_eq(entry_encoding(e), ENC_HASHTABLE);
+	ck_assert(!inlined(e));
+	v = value_of(e);
+	ck_assert_uint_eq(hash_len(&v), 4);
+	store_close(s);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("store_inline");
 	TCase *tc = tcase_create("inline");
 	tcase_add_test(tc, test_in_and_out);
 	tcase_add_test(tc, test_out_of_memory);
+	tcase_add_test(tc, test_lent);
 	suite_add_tcase(s, tc);
 	return fixture_main(s);
 }
