@@ -98,7 +98,7 @@ def cache(bench, r):
     draw.shuffle(names)
     trace = draw.choices(names, cum_weights=weights, k=200_000 if bench.quick else 1_000_000)
     r["hits"] = {}
-    servers = bench.start_all("--maxmemory", "20mb", "--maxmemory-policy", "allkeys-lru")
+    servers = bench.start_all("--maxmemory", "12mb", "--maxmemory-policy", "allkeys-lru")
     for s in servers:
         r["hits"][s.name] = hit_ratio(s, trace)
     say("hit ratio", r["hits"])
@@ -164,6 +164,6 @@ def render(r, servers):
     return ["## Services", "", "bench/work.c, TLS by redis-benchmark. Thousands per second, and the server's CPU time in µs. "
             "Two loops have one core, as all have.", "",
             report.table(["work"] + report.pair_head(servers), rows),
-            f"Hits of a cache of 20 MB (maxmemory, allkeys-lru) in the second half of 1,000,000 reads of {KEYS:,} keys, "
+            f"Hits of a cache of 12 MB (maxmemory, allkeys-lru) in the second half of 1,000,000 reads of {KEYS:,} keys, "
             "chosen by Zipf's law with exponent 0.99, values of 64 bytes, what is missed is SET:", "",
             report.table([s for s in servers], hits)]
