@@ -78,7 +78,7 @@ def readme(result, sections):
              f"Machine: {result.get('cores', '?')} cores, x86-64 Linux, shared with other work. Server on core 0 (one "
              "thread of execution), load on core 1, persistence off, 64-byte values, 1 million keys, 50 connections, "
              "unless a heading says otherwise. To reproduce:", "", "```",
-             "make bench                    # everything, about 25 minutes",
+             "make bench                    # everything, about 15 minutes",
              "make bench BENCH_ONLY=types   # one section (or several, with commas); the others' figures are kept",
              "make bench QUICK=1            # is the machinery in order? The report goes to build/bench",
              "```", "", f"The sections are {', '.join(sections)}. Redis 8.0 and Valkey 8.1 take part in the first four "

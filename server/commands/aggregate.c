@@ -34,17 +34,6 @@ void value_borrow(struct call *c, const struct store_key *key, struct entry **e,
 	*v = value_of(*e);
 }
 
-bool target_lend(struct call *c, unsigned i, enum store_type_id type, struct target *t)
-{
-	bool wrong;
-	t->key = call_key(c, i);
-	t->borrowed = false;
-	t->e = call_find_lent_type(c, &t->key, type, &wrong);
-	if (t->e)
-		t->v = value_of(t->e);
-	return !wrong;
-}
-
 static inline void put_back(struct call *c, struct target *t)
 {
 	if (t->borrowed) {

@@ -17,16 +17,21 @@ struct target {
 	bool borrowed; /* v is a copy of what stands in e */
 };
 
-/* The value of the key at argv[i]; e is NULL if there is none. false: WRONGTYPE was written. */
-static inline bool target_find(struct call *c, unsigned i, enum store_type_id type, struct target *t)
+static inline bool target_open(struct call *c, unsigned i, enum store_type_id type, bool lend, struct target *t)
 {
 	bool wrong;
 	t->key = call_key(c, i);
 	t->borrowed = false;
-	t->e = call_find_write_type(c, &t->key, type, &wrong);
+	t->e = lend ? call_find_lent_type(c, &t->key, type, &wrong) : call_find_write_type(c, &t->key, type, &wrong);
 	if (t->e)
 		t->v = value_of(t->e);
 	return !wrong;
+}
+
+/* The value of the key at argv[i]; e is NULL if there is none. false: WRONGTYPE was written. */
+static inline bool target_find(struct call *c, unsigned i, enum store_type_id type, struct target *t)
+{
+	return target_open(c, i, type, false, t);
 }
 
 /* The value of e, which call_find_lent_type() found: where it stands in the entry, a copy with room for the arguments, that
@@ -34,7 +39,10 @@ static inline bool target_find(struct call *c, unsigned i, enum store_type_id ty
 void value_borrow(struct call *c, const struct store_key *key, struct entry **e, struct value *v, bool *borrowed);
 /* target_find() for commands that mostly add: target_lend() leaves the value where it stands, to be read and overwritten by
  * as many bytes only; then target_borrow() makes it a copy, and target_keep() or target_drop() must follow. */
-bool target_lend(struct call *c, unsigned i, enum store_type_id type, struct target *t);
+static inline bool target_lend(struct call *c, unsigned i, enum store_type_id type, struct target *t)
+{
+	return target_open(c, i, type, true, t);
+}
 static inline void target_borrow(struct call *c, struct target *t)
 {
 	if (t->e)

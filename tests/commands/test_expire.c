@@ -121,8 +121,9 @@ START_TEST(test_keys_go)
 {
 	int64_t set = wall_ms();
 	expect(c, "SET k v PX 30", OK);
-	while (ask_int(c, "EXISTS k"))
-		;
+	int64_t due = wall_ms() + 30, asked;
+	while (asked = wall_ms(), ask_int(c, "EXISTS k"))
+		ck_assert_int_le(asked, due); /* not seen once it is due */
 	ck_assert_int_ge(wall_ms() - set, 28);
 	expect(c, "GET k", NIL);
 	expect_int(c, "TTL k", -2);

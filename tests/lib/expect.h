@@ -19,7 +19,8 @@ extern struct resp_client *c;
 
 /* The reply to the line is exactly these bytes. */
 #define expect(client, line, reply) expect_(client, line, reply, sizeof(reply) - 1, __FILE__, __LINE__)
-/* It is an integer; the key's seconds to live, of which a slow machine may have used ten; a bulk string with this text; an error that begins with this; it begins with these bytes. */
+/* It is an integer; the key has so many seconds to live, less those that the test has taken; a bulk string with this text; an
+ * error that begins with this; it begins with these bytes. */
 #define expect_int(client, line, value) expect_int_(client, line, value, __FILE__, __LINE__)
 #define expect_ttl(client, key, seconds) expect_ttl_(client, key, seconds, __FILE__, __LINE__)
 #define expect_bulk(client, line, text) expect_bulk_(client, line, text, __FILE__, __LINE__)
