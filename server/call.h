@@ -88,7 +88,7 @@ static inline struct entry *call_find_write(struct call *c, const struct store_k
 /* As above, and the type must fit: otherwise WRONGTYPE is written and *wrong is true. */
 struct entry *call_find_read_type(struct call *c, const struct store_key *key, enum store_type_id type, bool *wrong);
 struct entry *call_find_write_type(struct call *c, const struct store_key *key, enum store_type_id type, bool *wrong);
-/* As the last, but a listpack that stands in the entry stays there: value_borrow() in commands/aggregate.h. */
+/* As the last, but a listpack that stands in the entry stays there: target_lend() in commands/aggregate.h. */
 struct entry *call_find_lent_type(struct call *c, const struct store_key *key, enum store_type_id type, bool *wrong);
 
 /* Feeds that are on, for all that follows: what only they need to know is not found out otherwise (touch.h). */

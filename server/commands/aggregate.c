@@ -13,25 +13,24 @@
 #define BORROW_MAX 2048 /* bytes of arguments beyond which the value is taken out */
 #define ELEMENT_EXTRA 12 /* of an element beyond its bytes, at most */
 
-void value_borrow(struct call *c, const struct store_key *key, struct entry **e, struct value *v, bool *borrowed)
+void target_borrow(struct call *c, struct target *t)
 {
 	size_t room = 0;
 	uint8_t *copy = NULL;
-	*borrowed = entry_type(*e) != STORE_STRING && (*e)->flags & ENTRY_EMBEDDED;
-	if (*borrowed) {
-		for (unsigned i = 2; i < c->argc && room <= BORROW_MAX; i++)
-			room += c->argv[i].len + ELEMENT_EXTRA;
-		if (room <= BORROW_MAX)
-			copy = listpack_new((*e)->val_len + room);
-		if (copy) {
-			memcpy(copy, entry_value(*e), (*e)->val_len);
-			*v = (struct value){ ENC_LISTPACK, copy };
-			return;
-		}
-		*e = store_find(&c->op, key, STORE_WRITE | STORE_PEEK);
-		*borrowed = false;
+	if (!t->e || entry_type(t->e) == STORE_STRING || !(t->e->flags & ENTRY_EMBEDDED))
+		return;
+	for (unsigned i = 2; i < c->argc && room <= BORROW_MAX; i++)
+		room += c->argv[i].len + ELEMENT_EXTRA;
+	if (room <= BORROW_MAX)
+		copy = listpack_new(t->e->val_len + room);
+	if (copy) {
+		memcpy(copy, entry_value(t->e), t->e->val_len);
+		t->v = (struct value){ ENC_LISTPACK, copy };
+		t->borrowed = true;
+	} else {
+		t->e = store_find(&c->op, &t->key, STORE_WRITE | STORE_PEEK);
+		t->v = value_of(t->e);
 	}
-	*v = value_of(*e);
 }
 
 static inline void put_back(struct call *c, struct target *t)

@@ -34,20 +34,13 @@ static inline bool target_find(struct call *c, unsigned i, enum store_type_id ty
 	return target_open(c, i, type, false, t);
 }
 
-/* The value of e, which call_find_lent_type() found: where it stands in the entry, a copy with room for the arguments, that
- * must go back by store_settle() whatever happens (*borrowed). *e may move. */
-void value_borrow(struct call *c, const struct store_key *key, struct entry **e, struct value *v, bool *borrowed);
 /* target_find() for commands that mostly add: target_lend() leaves the value where it stands, to be read and overwritten by
  * as many bytes only; then target_borrow() makes it a copy, and target_keep() or target_drop() must follow. */
 static inline bool target_lend(struct call *c, unsigned i, enum store_type_id type, struct target *t)
 {
 	return target_open(c, i, type, true, t);
 }
-static inline void target_borrow(struct call *c, struct target *t)
-{
-	if (t->e)
-		value_borrow(c, &t->key, &t->e, &t->v, &t->borrowed);
-}
+void target_borrow(struct call *c, struct target *t);
 
 /* After a change: the value goes back to its entry, or becomes a new key, with its event "new". false: no memory for that;
  * the value is freed and the reply written. */

@@ -60,11 +60,10 @@ void zset_store(struct call *c, const struct store_key *key, struct zset_builder
 /* What has been done so far. */
 struct zadd {
 	unsigned flags;
-	struct value z;
+	struct target t;
 	struct value_limits limits;
 	size_t added, updated;
-	bool borrowed; /* z is a copy of what stands in the entry */
-	bool applied;  /* the last pair was, even if it changed nothing */
+	bool applied; /* the last pair was, even if it changed nothing */
 	double score; /* of the last pair, afterwards */
 };
 
@@ -75,10 +74,10 @@ static enum zadd_result zadd_one(struct zadd *a, double score, const char *membe
 	struct zset_hit hit;
 	a->applied = false;
 	a->score = score;
-	if (!zset_find(&a->z, member, len, &hit)) {
+	if (!zset_find(&a->t.v, member, len, &hit)) {
 		if (a->flags & ZADD_XX)
 			return ZADD_OK;
-		if (zset_insert(&a->z, &a->limits, &hit, member, len, score))
+		if (zset_insert(&a->t.v, &a->limits, &hit, member, len, score))
 			return ZADD_NOMEM;
 		a->added++;
 		a->applied = true;
@@ -96,7 +95,7 @@ static enum zadd_result zadd_one(struct zadd *a, double score, const char *membe
 	a->score = score;
 	a->applied = true;
 	if (score != hit.score) {
-		if (zset_rescore(&a->z, &hit, member, len, score))
+		if (zset_rescore(&a->t.v, &hit, member, len, score))
 			return ZADD_NOMEM;
 		a->updated++;
 	}
@@ -104,35 +103,27 @@ static enum zadd_result zadd_one(struct zadd *a, double score, const char *membe
 }
 
 /* The value to work on: the key's, or a new one. */
-static int zadd_begin(struct zadd *a, const struct entry *e, const struct zadd_pair *pairs, size_t n)
+static int zadd_begin(struct call *c, struct zadd *a, const struct zadd_pair *pairs, size_t n)
 {
 	size_t max_len = 0;
 	for (size_t i = 0; i < n; i++)
 		max_len = pairs[i].member->len > max_len ? pairs[i].member->len : max_len;
-	if (!e)
-		return zset_new(&a->z, &a->limits, n, max_len);
-	return zset_prepare(&a->z, &a->limits, n, max_len);
+	if (!a->t.e)
+		return zset_new(&a->t.v, &a->limits, n, max_len);
+	target_borrow(c, &a->t);
+	return zset_prepare(&a->t.v, &a->limits, n, max_len);
 }
 
-/* Bring the value home, and tell. false: a new key found no memory. */
-static bool zadd_end(struct call *c, struct zadd *a, const struct store_key *key, struct entry *e)
+/* Bring the value home, and tell. false: a new key found no memory, and the reply is written. */
+static bool zadd_end(struct call *c, struct zadd *a)
 {
 	size_t changes = a->added + a->updated;
-	if (e && a->borrowed) {
-		store_settle(&c->op, key, e, a->z.encoding, a->z.ptr);
-	} else if (e) {
-		value_put(e, &a->z);
-	} else if (a->added == 0) {
-		zset_free(&a->z);
-	} else {
-		if (!store_add(&c->op, key, STORE_ZSET, a->z.encoding, a->z.ptr)) {
-			zset_free(&a->z);
-			return false;
-		}
-		call_event(c, key, NOTIFY_NEW, "new");
-	}
+	if (!a->t.e && !changes)
+		target_drop(c, &a->t, STORE_ZSET);
+	else if (!target_keep(c, &a->t, STORE_ZSET))
+		return false;
 	if (changes) {
-		call_touch(c, key, NOTIFY_ZSET, a->flags & ZADD_INCR ? "zincr" : "zadd");
+		call_touch(c, &a->t.key, NOTIFY_ZSET, a->flags & ZADD_INCR ? "zincr" : "zadd");
 		count_more(c, changes);
 	}
 	return true;
@@ -140,26 +131,21 @@ static bool zadd_end(struct call *c, struct zadd *a, const struct store_key *key
 
 void zadd_pairs(struct call *c, unsigned flags, const struct zadd_pair *pairs, size_t n)
 {
-	struct store_key key = call_key(c, 1);
 	struct zadd a = { .flags = flags, .limits = zset_limits_now() };
 	enum zadd_result result = ZADD_OK;
-	bool wrong;
-	struct entry *e = call_find_lent_type(c, &key, STORE_ZSET, &wrong);
-	if (wrong)
+	if (!target_lend(c, 1, STORE_ZSET, &a.t))
 		return;
-	if (e)
-		value_borrow(c, &key, &e, &a.z, &a.borrowed);
-	if (e || !(flags & ZADD_XX)) {
-		if (zadd_begin(&a, e, pairs, n)) {
-			if (e)
-				zadd_end(c, &a, &key, e);
+	if (a.t.e || !(flags & ZADD_XX)) {
+		if (zadd_begin(c, &a, pairs, n)) {
+			if (a.t.e)
+				target_drop(c, &a.t, STORE_ZSET);
 			reply_oom(c->reply);
 			return;
 		}
 		for (size_t i = 0; i < n && result == ZADD_OK; i++)
 			result = zadd_one(&a, pairs[i].score, pairs[i].member->ptr, pairs[i].member->len);
-		if (!zadd_end(c, &a, &key, e))
-			result = ZADD_NOMEM;
+		if (!zadd_end(c, &a))
+			return;
 	}
 	if (__builtin_expect(result == ZADD_NOMEM, 0))
 		reply_oom(c->reply);
