@@ -277,6 +277,7 @@ enum { IN_OPEN, IN_DATA, IN_FLUSH, IN_BEFORE_WRITE, IN_AFTER_WAIT, IN_WATERMARK,
 enum { CLOSES, CLOSES_NOW, STOPS, WAYS_TO_ACT };
 
 static int place, act;
+static struct latch done = LATCH; /* acts there were */
 static _Thread_local bool acted; /* of one loop */
 static struct net_timer timer;
 
@@ -291,6 +292,7 @@ static void act_at(int here)
 		net_close_now(the_conn, NET_BY_US);
 	else
 		net_server_stop(net_loop_server(net_loop_current()), 100);
+	latch_add(&done, 1);
 }
 
 static void fire(struct net_loop *l, struct net_timer *t)
@@ -382,7 +384,8 @@ static void any_close(struct net_conn *c, int reason)
 	latch_add(&closed, 1);
 }
 
-/* A client asks for much and reads what it gets. */
+/* A client asks for much and reads what it gets, where output is to pile up only after it has: the kernel's buffers
+ * alone are too small for it. */
 static void live_and_act(int way)
 {
 	const struct net_events e = { .open = any_open, .data = any_data, .flush = any_flush, .close = any_close,
@@ -394,11 +397,15 @@ static void live_and_act(int way)
 	int port;
 	ssize_t n;
 	reset();
+	done = (struct latch)LATCH;
 	the_conn = NULL;
 	fix_options(&o, way, 1);
 	struct net_server *s = fix_start(&e, &o, ANY, &port);
 	int fd = fix_connect(port);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ 65536 }, sizeof(int));
 	bool asked = send(fd, "x", 1, MSG_NOSIGNAL) == 1;
+	if (place == IN_WATERMARK)
+		latch_wait(&done, 1);
 	while ((n = recv(fd, buf, sizeof buf, 0)) > 0) {
 		got += (size_t)n;
 		if (place == IN_CLOSE && got == 2 * STREAM)
