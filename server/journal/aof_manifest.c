@@ -14,12 +14,60 @@
 #include "server/journal/io.h"
 
 #define MANIFEST_MAX ((size_t)64 << 20)
+#define LINE_SPACE (4 * AOF_NAME_MAX + 64) /* every byte of a name escaped */
 
 void aof_manifest_clear(struct aof_manifest *m)
 {
 	free(m->v);
 	*m = (struct aof_manifest){ 0 };
 }
+
+/* ------------------------------------------------------------------ writing a line */
+
+/* Bytes above stand for themselves: a name in UTF-8 of a file system's 255 bytes fits into a line. */
+static bool is_control(char c)
+{
+	return (unsigned char)c < ' ' || c == 0x7f;
+}
+
+static bool needs_quotes(const char *name)
+{
+	for (; *name; name++) {
+		if (is_control(*name) || strchr(" \"'\\", *name))
+			return true;
+	}
+	return false;
+}
+
+static size_t print_name(char *out, const char *name)
+{
+	size_t n = 0;
+	if (!needs_quotes(name)) {
+		memcpy(out, name, strlen(name));
+		return strlen(name);
+	}
+	out[n++] = '"';
+	for (; *name; name++) {
+		if (is_control(*name)) {
+			n += (size_t)snprintf(out + n, 5, "\\x%02x", (unsigned char)*name);
+		} else {
+			if (*name == '"' || *name == '\\')
+				out[n++] = '\\';
+			out[n++] = *name;
+		}
+	}
+	out[n++] = '"';
+	return n;
+}
+
+static size_t print_line(char out[LINE_SPACE], const struct aof_file *f)
+{
+	memcpy(out, "file ", 5);
+	size_t n = 5 + print_name(out + 5, f->name);
+	return n + (size_t)snprintf(out + n, 48, " seq %llu type %c\n", (unsigned long long)f->seq, f->type);
+}
+
+/* ------------------------------------------------------------------ what it holds */
 
 static int rank(char type)
 {
@@ -28,7 +76,12 @@ static int rank(char type)
 
 int aof_manifest_add(struct aof_manifest *m, const char *name, uint64_t seq, enum aof_type type)
 {
+	struct aof_file f = { .seq = seq, .type = (char)type };
+	char line[LINE_SPACE];
 	if (strlen(name) >= AOF_NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(f.name, name, strlen(name) + 1);
+	if (print_line(line, &f) > AOF_LINE_MAX)
 		return -ENAMETOOLONG;
 	if (m->n == m->cap) {
 		size_t cap = m->cap ? m->cap * 2 : 8;
@@ -42,8 +95,7 @@ int aof_manifest_add(struct aof_manifest *m, const char *name, uint64_t seq, enu
 	while (at && rank(m->v[at - 1].type) > rank((char)type))
 		at--;
 	memmove(&m->v[at + 1], &m->v[at], (m->n - at) * sizeof *m->v);
-	m->v[at] = (struct aof_file){ .seq = seq, .type = (char)type };
-	memcpy(m->v[at].name, name, strlen(name) + 1);
+	m->v[at] = f;
 	m->n++;
 	return 0;
 }
@@ -221,7 +273,8 @@ static int parse_line(const struct reader *r, struct aof_manifest *m, const char
 	if (p != end || !name || !seq || !f.type)
 		return bad(r, "must be: file <name> seq <number> type <b|h|i>");
 	int err = check_order(r, m, &f);
-	return err ? err : aof_manifest_add(m, f.name, f.seq, (enum aof_type)f.type);
+	err = err ? err : aof_manifest_add(m, f.name, f.seq, (enum aof_type)f.type);
+	return err == -ENAMETOOLONG ? bad(r, "the file name is too long") : err;
 }
 
 static int parse_lines(struct reader *r, struct aof_manifest *m)
@@ -231,7 +284,7 @@ static int parse_lines(struct reader *r, struct aof_manifest *m)
 		if (!lf)
 			return bad(r, "the file ends in the middle of the line");
 		r->p = lf + 1;
-		if (lf - from > AOF_LINE_MAX)
+		if (lf - from >= AOF_LINE_MAX)
 			return bad(r, "the line is too long");
 		if (*from == '#')
 			continue;
@@ -276,51 +329,14 @@ int aof_manifest_read(struct aof_manifest *m, const char *path, char *error, siz
 
 /* ------------------------------------------------------------------ writing */
 
-static bool needs_quotes(const char *name)
-{
-	for (; *name; name++) {
-		if (*name <= ' ' || *name >= 0x7f || strchr("\"'\\", *name))
-			return true;
-	}
-	return false;
-}
-
-static size_t print_name(char *out, const char *name)
-{
-	size_t n = 0;
-	if (!needs_quotes(name)) {
-		memcpy(out, name, strlen(name));
-		return strlen(name);
-	}
-	out[n++] = '"';
-	for (; *name; name++) {
-		unsigned char c = (unsigned char)*name;
-		if (c == '"' || c == '\\') {
-			out[n++] = '\\';
-			out[n++] = (char)c;
-		} else if (c < ' ' || c >= 0x7f) {
-			n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
-		} else {
-			out[n++] = (char)c;
-		}
-	}
-	out[n++] = '"';
-	return n;
-}
-
 char *aof_manifest_text(const struct aof_manifest *m, size_t *len)
 {
-	char *text = malloc(m->n * (4 * AOF_NAME_MAX + 64) + 1);
+	char *text = malloc(m->n * LINE_SPACE + 1);
 	size_t n = 0;
 	if (!text)
 		return NULL;
-	for (size_t i = 0; i < m->n; i++) {
-		const struct aof_file *f = &m->v[i];
-		memcpy(text + n, "file ", 5);
-		n += 5;
-		n += print_name(text + n, f->name);
-		n += (size_t)snprintf(text + n, 48, " seq %llu type %c\n", (unsigned long long)f->seq, f->type);
-	}
+	for (size_t i = 0; i < m->n; i++)
+		n += print_line(text + n, &m->v[i]);
 	text[n] = 0;
 	*len = n;
 	return text;

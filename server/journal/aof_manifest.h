@@ -4,7 +4,7 @@
  *     file <name> seq <n> type <b|h|i>
  *
  * at most one base (b), increments (i) with rising numbers, and files that only wait to be removed (h). Names that hold
- * blanks, quotes or bytes that cannot be printed stand in quotes with escapes. Lines that begin with # are comments.
+ * blanks, quotes or control characters stand in quotes with escapes. Lines that begin with # are comments.
  *
  * A manifest is replaced whole: temporary file, fsync, rename, fsync of the directory.
  * Ownership: names are in place. Threads: one per manifest.
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define AOF_NAME_MAX 256
-#define AOF_LINE_MAX 1024
+#define AOF_LINE_MAX 1024 /* with its end */
 
 enum aof_type { AOF_BASE = 'b', AOF_INCR = 'i', AOF_HISTORY = 'h' };
 
@@ -42,7 +42,7 @@ char *aof_manifest_text(const struct aof_manifest *m, size_t *len);
 /* Replace the file. 0 or -errno, then the old one is still in force (or, if only the directory's fsync failed, either). */
 int aof_manifest_write(const struct aof_manifest *m, const char *path);
 
-/* Add behind the last of its type. 0 or -ENOMEM. */
+/* Add behind the last of its type. 0; -ENOMEM; -ENAMETOOLONG: the name, or its line with every escape, is. */
 int aof_manifest_add(struct aof_manifest *m, const char *name, uint64_t seq, enum aof_type type);
 int aof_manifest_copy(struct aof_manifest *to, const struct aof_manifest *from);
 const struct aof_file *aof_manifest_base(const struct aof_manifest *m);      /* NULL: none */

@@ -303,6 +303,40 @@ START_TEST(manifest_refused)
 }
 END_TEST
 
+/* Whatever is taken comes out as lines that can be read again: a name in UTF-8 as it is, one with too many escapes not. */
+START_TEST(manifest_long_names)
+{
+	struct aof_manifest m = { 0 }, again = { 0 };
+	char name[AOF_NAME_MAX] = "", line[AOF_LINE_MAX + 64];
+	size_t len;
+	for (int i = 0; i < 85; i++)
+		memcpy(name + 3 * i, "\xe8\xb2\x9d", 4);
+	snprintf(line, sizeof line, "file %s seq 1 type b\n", name);
+	ck_assert_int_eq(parse(&m, line), 0);
+	char *text = aof_manifest_text(&m, &len);
+	ck_assert_str_eq(text, line);
+	ck_assert_int_eq(parse(&again, text), 0);
+	free(text);
+	aof_manifest_clear(&again);
+	memset(name, 1, 250);
+	memcpy(name + 250, "xxxx", 5); /* with "file ", quotes, " seq 1 type i" and the end: 1,025 */
+	ck_assert_int_eq(aof_manifest_add(&m, name, 1, AOF_INCR), -ENAMETOOLONG);
+	name[253] = 0;
+	ck_assert_int_eq(aof_manifest_add(&m, name, 1, AOF_INCR), 0);
+	text = aof_manifest_text(&m, &len);
+	ck_assert_int_eq(parse(&again, text), 0);
+	ck_assert_str_eq(again.v[1].name, name);
+	free(text);
+	aof_manifest_clear(&again);
+	ck_assert_int_eq(aof_manifest_add(&m, name, 10, AOF_INCR), -ENAMETOOLONG);
+	memset(line, 1, 260);
+	memcpy(line, "file ", 5);
+	memcpy(line + 260, " seq 1 type b\n", 15);
+	ck_assert_int_eq(parse(&again, line), -EINVAL);
+	aof_manifest_clear(&m);
+}
+END_TEST
+
 /* Any call may fail: then the old one stands, and no temporary file is left. */
 START_TEST(manifest_write_fails)
 {
@@ -350,6 +384,7 @@ int main(void)
 	suite_add_tcase(s, t);
 	tcase_add_test(m, manifest_lines);
 	tcase_add_test(m, manifest_refused);
+	tcase_add_test(m, manifest_long_names);
 	tcase_add_test(m, manifest_write_fails);
 	suite_add_tcase(s, m);
 	SRunner *r = srunner_create(s);
