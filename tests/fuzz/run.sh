@@ -1,6 +1,6 @@
 #!/bin/sh
 # run.sh RUNS PROGRAM...: runs each fuzz program for RUNS inputs, beginning with its corpus; what it finds worth keeping
-# goes to the build directory, a finding ends the run and leaves its input there.
+# goes to the build directory, a finding ends the run and leaves its input there. FUZZ_ARGS: more options of libFuzzer.
 set -u
 runs=$1
 shift
@@ -17,7 +17,7 @@ for program in "$@"; do
 	[ -f "$dict" ] && dict="-dict=$dict" || dict=
 	began=$(date +%s)
 	# shellcheck disable=SC2086
-	if "$program" -runs="$runs" -max_len="${MAX_LEN:-4096}" -rss_limit_mb=2048 -timeout=20 -artifact_prefix="$dir/$name-" $dict \
+	if "$program" -runs="$runs" -max_len="${MAX_LEN:-4096}" -rss_limit_mb=2048 -timeout=20 ${FUZZ_ARGS:-} -artifact_prefix="$dir/$name-" $dict \
 		"$new" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
 		passed=$((passed + 1))
 		echo "$name: $runs inputs in $(($(date +%s) - began)) s, $(sed -n 's/.*cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1) edges"
