@@ -110,11 +110,11 @@ void mailbox_run_only(struct net_loop *l, void (*run)(struct net_loop *l, struct
 		return;
 	for (struct net_msg *m = take_all(l), *next; m; m = next) {
 		next = m->next;
+		m->next = NULL;
 		if (m->run == run) {
 			run_one(l, m);
 			continue;
 		}
-		m->next = NULL;
 		*(l->later ? l->later_end : &l->later) = m;
 		l->later_end = &m->next;
 	}

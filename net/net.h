@@ -241,7 +241,7 @@ int64_t net_loop_now_ms(const struct net_loop *l);
  * sender arrive in order. The wake-up is skipped while the loop is awake. Never blocks, never fails. [any]
  */
 struct net_msg {
-	struct net_msg *next; /* owned by the library while queued */
+	struct net_msg *next; /* owned by the library while queued; in run(): what runs right after it, or NULL */
 	void (*run)(struct net_loop *l, struct net_msg *m);
 	size_t bytes; /* counted in net_loop_posted_bytes() while queued */
 };

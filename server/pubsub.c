@@ -14,6 +14,7 @@
 
 #define STRIPES 256
 #define STRIPE_HEADS 64
+#define BATCH_BYTES 65536 /* of text that is delivered at once */
 
 /* One subscription of one client. */
 struct sub {
@@ -21,13 +22,13 @@ struct sub {
 	struct sub *next_of, **prev_of; /* among its client's subscriptions of the kind */
 	struct topic *topic;
 	struct client *client;
-	uint64_t since; /* messages of the topic before this subscription */
+	uint64_t since; /* the number of the last message before this subscription */
 };
 
 struct topic {
 	struct topic *next, **prev; /* in its stripe's chain, or among the patterns */
 	enum pubsub_kind kind;
-	uint64_t messages;
+	uint64_t *numbers; /* of its lock: they go on rising when the topic goes and comes back */
 	unsigned total;
 	size_t len;
 	char *name;
@@ -44,15 +45,17 @@ struct pubsub {
 
 struct stripe {
 	_Alignas(64) pthread_mutex_t lock;
+	uint64_t numbers;
 	struct topic *head[STRIPE_HEADS];
 };
 
-/* A message on its way to one loop. pattern_len < 0: to the channel's own subscribers. */
+/* A message on its way to one loop. */
 struct delivery {
 	struct net_msg msg;
 	enum pubsub_kind kind;
 	uint64_t number;
 	size_t topic_len, name_len, text_len; /* topic: the pattern, or again the channel's name */
+	size_t at[2];                         /* where it begins in its batch, in RESP2 and 3 */
 	char bytes[];
 };
 
@@ -61,6 +64,7 @@ static struct {
 	struct stripe *stripes;
 	pthread_mutex_t patterns_lock;
 	struct topic *patterns;
+	uint64_t pattern_numbers;
 	_Atomic uint64_t topics[PUBSUB_KINDS];
 } hub = { .patterns_lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -96,6 +100,11 @@ static struct stripe *stripe_of(uint64_t hash)
 	return &hub.stripes[hash >> 56];
 }
 
+static uint64_t *numbers_of(enum pubsub_kind kind, const void *name, size_t len)
+{
+	return kind == PUBSUB_PATTERN ? &hub.pattern_numbers : &stripe_of(hash_name(kind, name, len))->numbers;
+}
+
 /* Where topics of this kind and name hang, with the lock that guards them taken. */
 static struct topic **lock_chain(enum pubsub_kind kind, const void *name, size_t len, pthread_mutex_t **lock)
 {
@@ -120,6 +129,7 @@ static struct topic *topic_new(struct topic **chain, enum pubsub_kind kind, cons
 	if (!t)
 		return NULL;
 	t->kind = kind;
+	t->numbers = numbers_of(kind, name, len);
 	t->len = len;
 	t->name = (char *)t + head;
 	memcpy(t->name, name, len);
@@ -162,7 +172,7 @@ static struct sub *sub_of(const struct client *c, const struct topic *t)
 static void link_sub(struct client *c, struct topic *t, struct sub *s)
 {
 	struct pubsub *p = c->pubsub;
-	*s = (struct sub){ .topic = t, .client = c, .since = t->messages };
+	*s = (struct sub){ .topic = t, .client = c, .since = *t->numbers };
 	s->prev = &t->loop[c->loop].first;
 	s->next = *s->prev;
 	if (s->next)
@@ -287,11 +297,10 @@ size_t pubsub_memory(const struct client *c)
 /* ------------------------------------------------------------------ delivering */
 
 /* The message as a subscriber with this protocol gets it. */
-static void encode(const struct delivery *d, int resp, struct reply *r)
+static void encode(const struct delivery *d, struct reply *r)
 {
 	static const char *const words[] = { "message", "pmessage", "smessage" };
 	const char *name = d->bytes + d->topic_len, *text = name + d->name_len;
-	reply_init_memory(r, resp);
 	reply_push(r, d->kind == PUBSUB_PATTERN ? 4 : 3);
 	reply_cstr(r, words[d->kind]);
 	if (d->kind == PUBSUB_PATTERN)
@@ -300,43 +309,93 @@ static void encode(const struct delivery *d, int resp, struct reply *r)
 	reply_bulk(r, text, d->text_len);
 }
 
-static void deliver(struct net_loop *l, struct net_msg *m)
+static void deliver(struct net_loop *l, struct net_msg *m);
+
+static struct delivery *next_of(const struct delivery *d)
 {
-	struct delivery *d = (struct delivery *)m;
-	unsigned loop = (unsigned)net_loop_index(l);
-	pthread_mutex_t *lock;
-	struct topic *t = find(*lock_chain(d->kind, d->bytes, d->topic_len, &lock), d->kind, d->bytes, d->topic_len);
-	/* The list is this loop's own: nobody changes it while it is walked. */
-	struct sub *s = t ? t->loop[loop].first : NULL;
-	pthread_mutex_unlock(lock);
+	return (struct delivery *)d->msg.next;
+}
+
+static bool same_topic_follows(const struct delivery *d)
+{
+	const struct delivery *next = next_of(d);
+	return next && next->msg.run == deliver && next->kind == d->kind && next->topic_len == d->topic_len &&
+	       memcmp(next->bytes, d->bytes, d->topic_len) == 0;
+}
+
+static void encode_batch(struct delivery *first, const struct delivery *last, bool resp3, struct reply *r)
+{
+	reply_init_memory(r, resp3 ? 3 : 2);
+	for (struct delivery *d = first;; d = next_of(d)) {
+		reply_bytes(r, &d->at[resp3]);
+		encode(d, r);
+		if (d == last)
+			return;
+	}
+}
+
+/* To one loop's subscribers, all messages to each at once. */
+static void deliver_batch(struct sub *s, struct delivery *first, const struct delivery *last)
+{
 	struct reply encoded[2] = { 0 };
 	for (; s; s = s->next) {
-		struct reply *r = &encoded[s->client->resp == 3];
-		if (s->since >= d->number || (s->client->flags & (CLIENT_CLOSE_ASAP | CLIENT_REPLY_OFF)))
+		bool resp3 = s->client->resp == 3;
+		struct reply *r = &encoded[resp3];
+		if (s->since >= last->number || (s->client->flags & (CLIENT_CLOSE_ASAP | CLIENT_REPLY_OFF)))
 			continue;
 		if (!r->mem)
-			encode(d, s->client->resp, r);
+			encode_batch(first, last, resp3, r);
+		if (r->failed)
+			continue;
 		size_t len;
 		const char *bytes = reply_bytes(r, &len);
-		if (!r->failed)
-			push_to(s->client, bytes, len);
+		const struct delivery *d = first; /* or the first one since the subscription */
+		while (s->since >= d->number)
+			d = next_of(d);
+		push_to(s->client, bytes + d->at[resp3], len - d->at[resp3]);
 	}
 	reply_clear(&encoded[0]);
 	reply_clear(&encoded[1]);
-	free(d);
+}
+
+/* Messages of one topic that stand in the mailbox one behind the other go out together. */
+static void deliver(struct net_loop *l, struct net_msg *m)
+{
+	static _Thread_local struct {
+		struct delivery *first;
+		size_t bytes;
+	} batch;
+	struct delivery *d = (struct delivery *)m;
+	if (!batch.first)
+		batch.first = d;
+	batch.bytes += d->text_len;
+	if (batch.bytes < BATCH_BYTES && same_topic_follows(d))
+		return;
+	pthread_mutex_t *lock;
+	struct topic *t = find(*lock_chain(d->kind, d->bytes, d->topic_len, &lock), d->kind, d->bytes, d->topic_len);
+	/* The list is this loop's own: nobody changes it while it is walked. */
+	struct sub *s = t ? t->loop[net_loop_index(l)].first : NULL;
+	pthread_mutex_unlock(lock);
+	deliver_batch(s, batch.first, d);
+	for (struct delivery *old = batch.first, *next; old; old = next) {
+		next = old == d ? NULL : next_of(old);
+		free(old);
+	}
+	batch.first = NULL;
+	batch.bytes = 0;
 }
 
 /* One message to each loop with subscribers of t. The topic's lock is held. */
 static void post(struct topic *t, const struct arg *name, const struct arg *text)
 {
-	t->messages++;
+	++*t->numbers;
 	for (unsigned i = 0; i < hub.loops; i++) {
 		if (!t->loop[i].n)
 			continue;
 		struct delivery *d = malloc(sizeof *d + t->len + name->len + text->len);
 		if (!d)
 			continue;
-		*d = (struct delivery){ .msg = { .run = deliver, .bytes = text->len }, .kind = t->kind, .number = t->messages,
+		*d = (struct delivery){ .msg = { .run = deliver, .bytes = text->len }, .kind = t->kind, .number = *t->numbers,
 			                .topic_len = t->len, .name_len = name->len, .text_len = text->len };
 		memcpy(d->bytes, t->name, t->len);
 		memcpy(d->bytes + t->len, name->ptr, name->len);

@@ -67,6 +67,44 @@ START_TEST(test_questions)
 }
 END_TEST
 
+static void send_lines(struct resp_client *to, const char *lines)
+{
+	ck_assert(resp_send_bytes(to, lines, strlen(lines)));
+}
+
+/* Messages that come together go out together, but to each subscriber only from its subscription on. */
+START_TEST(test_one_batch)
+{
+	struct resp_client *sub = connect_to(&server), *self = connect_to(&server);
+	expect_prefix(self, "HELLO 3", "%");
+	expect_any(sub, "SUBSCRIBE news");
+	send_lines(self, "PUBLISH news 1\r\nPUBLISH news 2\r\nSUBSCRIBE news\r\nPUBLISH news 3\r\nPUBLISH other x\r\n"
+	                 "PUBLISH news 4\r\n");
+	expect_reply(self, ":1\r\n");
+	expect_reply(self, ":1\r\n");
+	expect_reply(self, ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+	expect_reply(self, ":2\r\n");
+	expect_reply(self, ":0\r\n");
+	expect_reply(self, ":2\r\n");
+	expect_reply(self, ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n3\r\n");
+	expect_reply(self, ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n4\r\n");
+	expect_reply(sub, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n1\r\n");
+	expect_reply(sub, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n2\r\n");
+	expect_reply(sub, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n3\r\n");
+	expect_reply(sub, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n4\r\n");
+	/* A channel that ended and began again: its old messages are not for who comes now. */
+	expect_any(sub, "UNSUBSCRIBE news");
+	send_lines(self, "PUBLISH news 5\r\nUNSUBSCRIBE news\r\nSUBSCRIBE news\r\nPUBLISH news 6\r\n");
+	expect_reply(self, ":1\r\n");
+	expect_reply(self, ">3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n");
+	expect_reply(self, ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+	expect_reply(self, ":1\r\n");
+	expect_reply(self, ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n6\r\n");
+	resp_close(sub);
+	resp_close(self);
+}
+END_TEST
+
 #define PUBLISHERS 4
 #define MESSAGES 2000
 #define SUBSCRIBERS 6
@@ -157,5 +195,5 @@ START_TEST(test_slow_subscriber)
 }
 END_TEST
 
-COMMAND_TESTS("pubsub", test_confirmations, test_messages, test_questions, test_one_order, test_keyspace_events,
+COMMAND_TESTS("pubsub", test_confirmations, test_messages, test_questions, test_one_batch, test_one_order, test_keyspace_events,
               test_slow_subscriber)
