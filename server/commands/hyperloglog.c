@@ -30,6 +30,16 @@ static const uint8_t *find(struct call *c, unsigned i, bool write, struct entry 
 	return NULL;
 }
 
+/* Redis looks at a HyperLogLog as one that writes, also where nothing changes: its string, perhaps just loaded, is raw
+ * from then on. Without memory it stays as it is. */
+static void make_raw(struct call *c, unsigned i, struct entry *e, size_t len)
+{
+	struct store_key key = call_key(c, i);
+	char *bytes;
+	if (entry_encoding(e) == STRING_EMBSTR)
+		store_string_grow(&c->op, &key, e, len, &bytes);
+}
+
 /* A copy to work on, with room for so many more elements; p NULL: an empty one. false: out of memory. */
 static bool copy(struct hll *h, const uint8_t *p, size_t len, size_t more)
 {
@@ -121,10 +131,12 @@ static void run_pfadd(struct call *c)
 		hll_forget(h.p);
 	if (changed < 0) {
 		reply_error(c->reply, CORRUPT);
-	} else if (changed == 0 || put_back(c, 1, e, &h)) {
-		if (changed)
-			call_touch(c, &key, NOTIFY_STRING, "pfadd");
-		reply_int(c->reply, changed > 0);
+	} else if (changed == 0) {
+		make_raw(c, 1, e, len);
+		reply_int(c->reply, 0);
+	} else if (put_back(c, 1, e, &h)) {
+		call_touch(c, &key, NOTIFY_STRING, "pfadd");
+		reply_int(c->reply, 1);
 	}
 	free(h.p);
 }
@@ -166,6 +178,8 @@ static void count_one(struct call *c)
 	if (bad)
 		return;
 	if (!p || hll_cached(p, &count)) {
+		if (p && entry_encoding(e) == STRING_EMBSTR && (e = store_find(&c->op, &key, STORE_WRITE | STORE_PEEK)))
+			make_raw(c, 1, e, len);
 		reply_int(c->reply, p ? (int64_t)count : 0);
 		return;
 	}
@@ -297,6 +311,10 @@ static void run_pfdebug(struct call *c)
 	const uint8_t *p = find(c, 2, true, &e, &len, &bad);
 	if (bad)
 		return;
+	if (p) {
+		make_raw(c, 2, e, len);
+		p = find(c, 2, true, &e, &len, &bad); /* where it is now */
+	}
 	if (!p)
 		reply_error(c->reply, "ERR The specified key does not exist");
 	else if (arg_is(sub, "getreg"))

@@ -74,4 +74,24 @@ START_TEST(test_damaged_ones)
 }
 END_TEST
 
-COMMAND_TESTS("hyperloglog", test_bytes_are_those_of_redis, test_counts_and_merges, test_damaged_ones)
+/* Loaded it is embstr, and raw once a command has looked at it that may change one. */
+START_TEST(test_encodings_are_those_of_redis)
+{
+	static const char *const lookers[] = { "PFADD h a", "PFCOUNT h", "PFDEBUG ENCODING h", "PFDEBUG DECODE h", "PFMERGE h h" };
+	expect(c, "PFADD h a b c", ":1\r\n");
+	expect_bulk(c, "OBJECT ENCODING h", "raw");
+	for (size_t i = 0; i < sizeof lookers / sizeof *lookers; i++) {
+		for (int again = 0; again < 2; again++) { /* also where the count is remembered */
+			expect(c, "DEBUG RELOAD", OK);
+			expect(c, "PFCOUNT h none", ":3\r\n");
+			expect_bulk(c, "OBJECT ENCODING h", "embstr");
+			expect_any(c, lookers[i]);
+			expect_bulk(c, "OBJECT ENCODING h", "raw");
+		}
+	}
+	expect(c, "PFCOUNT h", ":3\r\n");
+}
+END_TEST
+
+COMMAND_TESTS("hyperloglog", test_bytes_are_those_of_redis, test_encodings_are_those_of_redis, test_counts_and_merges,
+              test_damaged_ones)
