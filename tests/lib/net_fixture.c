@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -131,6 +132,29 @@ void fix_run(struct net_loop *l, void (*fn)(struct net_loop *l, void *arg), void
 	struct call c = { .msg.run = run_call, .fn = fn, .arg = arg, .done = LATCH };
 	net_post(l, &c.msg);
 	latch_wait(&c.done, 1);
+}
+
+void fix_narrow(int fd)
+{
+	int size = 128 << 10; /* which Linux doubles */
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size), 0);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+}
+
+static size_t third_of(const char *path)
+{
+	unsigned long long max = 64 << 20;
+	FILE *f = fopen(path, "r");
+	if (f) {
+		ck_assert_int_eq(fscanf(f, "%*u %*u %llu", &max), 1);
+		fclose(f);
+	}
+	return (size_t)max;
+}
+
+size_t fix_kernel_keeps(void)
+{
+	return third_of("/proc/sys/net/ipv4/tcp_rmem") + third_of("/proc/sys/net/ipv4/tcp_wmem") + (4 << 20);
 }
 
 unsigned char fix_byte(uint64_t i)

@@ -14,7 +14,7 @@
 #define FIX_WAYS 4
 #endif
 
-/* A counter that other threads raise and a test waits for (at most 20 s, then the test fails). */
+/* A counter that other threads raise and a test waits for (at most two minutes, then the test fails). */
 struct latch {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -29,7 +29,7 @@ void fix_options(struct net_options *o, int way, int loops);
 /* Start a server with one address; its port. */
 struct net_server *fix_start(const struct net_events *e, const struct net_options *o, const char *url, int *port);
 void fix_stop(struct net_server *s, int deadline_ms);
-/* A blocking client with a time limit of 20 s per call. */
+/* A blocking client with a time limit of two minutes per call. */
 int fix_connect(int port);
 void fix_send(int fd, const void *buf, size_t len);
 /* Read exactly len bytes. */
@@ -38,6 +38,11 @@ void fix_recv(int fd, void *buf, size_t len);
 bool fix_ended(int fd);
 /* Run a function on a loop and wait for it. */
 void fix_run(struct net_loop *l, void (*fn)(struct net_loop *l, void *arg), void *arg);
+/* From now on the kernel keeps little of what goes over this socket, less than half a megabyte in each direction of a
+ * connection whose ends are both narrow: more piles up for certain while nobody reads, whatever its settings are. */
+void fix_narrow(int fd);
+/* What the kernel may keep at most in one direction of a connection whose ends are as it makes them. */
+size_t fix_kernel_keeps(void);
 /* Deterministic bytes of a stream: the i-th. */
 unsigned char fix_byte(uint64_t i);
 

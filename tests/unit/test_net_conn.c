@@ -279,6 +279,12 @@ END_TEST
 
 static struct latch marks;
 
+static enum net_action keep_narrow(struct net_conn *c)
+{
+	fix_narrow(net_conn_fd(c));
+	return keep_conn(c);
+}
+
 static void on_watermark(struct net_conn *c, bool above)
 {
 	if (above)
@@ -291,7 +297,7 @@ START_TEST(a_client_that_never_reads_is_paused)
 	reset();
 	marks = (struct latch)LATCH;
 	struct net_options o;
-	const struct net_events e = { .open = keep_conn, .data = echo, .close = on_close, .watermark = on_watermark };
+	const struct net_events e = { .open = keep_narrow, .data = echo, .close = on_close, .watermark = on_watermark };
 	int port;
 	fix_options(&o, _i, 1);
 	o.pause_on_high = true;
@@ -300,22 +306,25 @@ START_TEST(a_client_that_never_reads_is_paused)
 	static char buf[1 << 20];
 	size_t sent = 0;
 	ssize_t n;
-	while (sent < (256u << 20)) { /* the kernel's buffers and the high watermark, not 256 MiB */
+	fix_narrow(p.fd);
+	for (;;) { /* the kernel's buffers and the high watermark, not 16 MiB */
 		struct pollfd pfd = { .fd = p.fd, .events = POLLOUT };
-		if (poll(&pfd, 1, 300) == 0)
-			break;
+		if (poll(&pfd, 1, 300) == 0) {
+			if (latch_get(&marks)) /* else the server is slow */
+				break;
+			continue;
+		}
 		n = send(p.fd, buf, sizeof buf, MSG_DONTWAIT);
 		ck_assert_int_gt(n, 0);
 		sent += (size_t)n;
+		ck_assert_uint_lt(sent, 16u << 20);
 	}
-	ck_assert_uint_lt(sent, 256u << 20);
-	latch_wait(&marks, 1);
 	struct net_loop_stats a, b;
 	net_loop_get_stats(net_server_loop(s, 0), &a);
-	ck_assert_uint_lt(a.memory, (1 << 20) + ((_i == 3 ? 768u : 256u) << 10)); /* io_uring: what was under way, too */
 	poll(NULL, 0, 50);
 	net_loop_get_stats(net_server_loop(s, 0), &b);
-	ck_assert_uint_le(b.turns, a.turns + 10); /* the loop sleeps */
+	ck_assert_uint_lt(b.memory, (1 << 20) + ((_i == 3 ? 768u : 256u) << 10)); /* io_uring: what was under way, too */
+	ck_assert_uint_le(b.turns, a.turns + 50); /* the loop sleeps */
 	for (size_t got = 0; got < sent; got += (size_t)n) {
 		n = recv(p.fd, buf, sizeof buf, 0);
 		ck_assert_int_gt(n, 0);
@@ -342,12 +351,13 @@ START_TEST(the_output_limit_closes)
 {
 	reset();
 	struct net_options o;
-	const struct net_events e = { .data = flood, .close = on_close };
+	const struct net_events e = { .open = keep_narrow, .data = flood, .close = on_close };
 	int port;
 	fix_options(&o, _i, 1);
 	o.output_limit = 4 << 20;
 	struct net_server *s = fix_start(&e, &o, "tcp4://127.0.0.1:0", &port);
 	int fd = fix_connect(port);
+	fix_narrow(fd);
 	fix_send(fd, "x", 1);
 	latch_wait(&closed, 1);
 	ck_assert_int_eq(atomic_load(&last_reason), NET_BY_OVERFLOW);
@@ -404,13 +414,13 @@ START_TEST(close_waits_only_so_long)
 {
 	reset();
 	struct net_options o;
-	const struct net_events e = { .data = much_and_close, .close = on_close };
-	int port, small = 4096;
+	const struct net_events e = { .open = keep_narrow, .data = much_and_close, .close = on_close };
+	int port;
 	fix_options(&o, _i, 1);
 	o.close_timeout_ms = 50;
 	struct net_server *s = fix_start(&e, &o, "tcp4://127.0.0.1:0", &port);
 	int fd = fix_connect(port);
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	fix_narrow(fd);
 	fix_send(fd, "x", 1);
 	latch_wait(&closed, 1);
 	ck_assert_int_eq(atomic_load(&last_reason), NET_BY_TIMEOUT);
@@ -760,9 +770,9 @@ START_TEST(idle_and_read_deadlines_close)
 		o.idle_timeout_ms = k ? 0 : 60;
 		struct net_server *s = fix_start(k ? &deadline : &idle, &o, "tcp4://127.0.0.1:0", &port);
 		int fd = fix_connect(port);
-		fix_send(fd, "x", 1);
-		fix_recv(fd, &byte, 1);
-		fix_ended(fd);
+		send(fd, "x", 1, MSG_NOSIGNAL);
+		while (recv(fd, &byte, 1, 0) > 0)
+			; /* the echo, if the machine is quick enough for it */
 		latch_wait(&closed, 1);
 		ck_assert_int_eq(atomic_load(&last_reason), NET_BY_TIMEOUT);
 		close(fd);

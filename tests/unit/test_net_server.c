@@ -128,12 +128,9 @@ START_TEST(addresses_come_and_go_while_running)
 	ck_assert_int_eq(net_unlisten(a), 0);
 	/* The port is free again, while the connection of the old listener lives on. */
 	snprintf(url, sizeof url, "tcp4://127.0.0.1:%d?tag=3", port);
-	struct net_listener *c = NULL;
-	for (int i = 0; i < 2000 && !c; i++, poll(NULL, 0, 1)) {
-		c = net_listen(s, url, &err);
-		ck_assert(c || err == -EADDRINUSE);
-	}
-	ck_assert_ptr_nonnull(c);
+	struct net_listener *c;
+	for (; !(c = net_listen(s, url, &err)); poll(NULL, 0, 1)) /* as soon as the loops have seen it */
+		ck_assert_int_eq(err, -EADDRINUSE);
 	fd = fix_connect(port);
 	fix_recv(fd, text, 4);
 	ck_assert_int_eq(text[2], '3');
@@ -188,7 +185,7 @@ int chmod(const char *path, mode_t mode)
 START_TEST(unix_sockets_have_their_mode_and_replace_leftovers)
 {
 	struct net_options o;
-	char path[48], url[80];
+	char path[48], url[80], abstract[80];
 	struct stat st;
 	int err;
 	snprintf(path, sizeof path, "/tmp/net_server_%u.sock", (unsigned)getpid());
@@ -205,7 +202,8 @@ START_TEST(unix_sockets_have_their_mode_and_replace_leftovers)
 	ck_assert_int_eq(atomic_load(&early), 1);
 	ck_assert_ptr_null(net_listen(s, url, &err)); /* somebody answers there */
 	ck_assert_int_eq(err, -EADDRINUSE);
-	ck_assert_ptr_nonnull(net_listen(s, "unix://@net_server_test", &err));
+	snprintf(abstract, sizeof abstract, "unix://@net_server_%u", (unsigned)getpid());
+	ck_assert_ptr_nonnull(net_listen(s, abstract, &err));
 	fix_stop(s, 0);
 	ck_assert_int_ne(stat(path, &st), 0);
 }
@@ -246,11 +244,11 @@ END_TEST
 
 /* ------------------------------------------------------------------ out of descriptors, resets before accept */
 
-static double cpu_s(void)
+static uint64_t now_ms(void)
 {
 	struct timespec t;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 START_TEST(out_of_descriptors_it_serves_on_and_sleeps)
@@ -281,13 +279,12 @@ START_TEST(out_of_descriptors_it_serves_on_and_sleeps)
 		ck_assert_int_eq(connect(fds[i], (struct sockaddr *)&a, sizeof a), 0);
 	fix_send(served, "ping", 4);
 	fix_recv(served, text, 4);
-	double before = cpu_s();
+	struct net_loop_stats before, after;
+	uint64_t begin = now_ms();
+	net_loop_get_stats(net_server_loop(s, 0), &before);
 	poll(NULL, 0, 500);
-#if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
-	ck_assert_double_lt(cpu_s() - before, 0.05); /* the few wake-ups cost their watched code's time */
-#else
-	ck_assert_double_lt(cpu_s() - before, 0.005); /* 1 % of a core */
-#endif
+	net_loop_get_stats(net_server_loop(s, 0), &after);
+	ck_assert_uint_le(after.turns - before.turns, 20 + (now_ms() - begin) / 10); /* it tries again ten times a second */
 	ck_assert_int_eq(latch_get(&opened), 1);
 	while (full)
 		close(filling[--full]);
@@ -443,8 +440,7 @@ START_TEST(a_poke_is_never_lost)
 		net_loop_get_stats(l, &st);
 		uint64_t turns = st.turns;
 		net_loop_wake(l);
-		for (int k = 0; st.turns <= turns; k++) {
-			ck_assert_int_lt(k, 5000);
+		for (int k = 0; st.turns <= turns; k++) { /* were one lost, for ever */
 			if (k > 100)
 				poll(NULL, 0, 1);
 			net_loop_get_stats(l, &st);
@@ -670,7 +666,7 @@ START_TEST(stop_drains_first)
 	struct net_server *s = fix_start(&e, &o, "tcp4://127.0.0.1:0", &port);
 	int a = fix_connect(port), b = fix_connect(port);
 	latch_wait(&opened, 2);
-	net_server_stop(s, 10000);
+	net_server_stop(s, 100000);
 	fix_recv(a, buf, sizeof buf);
 	fix_recv(b, buf, sizeof buf);
 	ck_assert(!fix_ended(a));
@@ -702,7 +698,7 @@ END_TEST
 
 static enum net_action stop_in_data(struct net_conn *c)
 {
-	net_server_stop(net_loop_server(net_conn_loop(c)), 1000);
+	net_server_stop(net_loop_server(net_conn_loop(c)), 100000);
 	return echo(c);
 }
 
