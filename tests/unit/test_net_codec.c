@@ -614,6 +614,7 @@ static enum net_action flood(struct net_conn *c)
 	if (len < 2 || memcmp(p, "go", 2))
 		return NET_NONE;
 	net_discard(c, 2);
+	fix_narrow(net_conn_fd(c));
 	net_write(c, much, sizeof much);
 	atomic_store(&last_id, net_conn_id_of(c));
 	return NET_NONE;
@@ -642,6 +643,7 @@ START_TEST(messages_wait_until_output_has_gone)
 	server = fix_start(&e, &o, "tcp4://127.0.0.1:0", &port);
 	char *back = malloc(MUCH);
 	int fd = fix_connect(port);
+	fix_narrow(fd);
 	fix_send(fd, "goline\n", 7);
 	latch_wait(&told, 1);
 	fix_run(net_server_loop(server, 0), put_lines_on, NULL);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "net/proactor.h"
+#include "tests/lib/failing_calls.h"
 #include "tests/lib/net_fixture.h"
 
 #define LIMIT_MS 20000
@@ -28,7 +29,7 @@ static const enum net_backend backends[] = {
 };
 #define WAYS ((int)(sizeof backends / sizeof *backends))
 
-static atomic_long living, countdown;
+static atomic_long living, until_failure;
 
 static void *counting_realloc(void *p, size_t size)
 {
@@ -38,7 +39,7 @@ static void *counting_realloc(void *p, size_t size)
 		free(p);
 		return NULL;
 	}
-	if (atomic_fetch_sub(&countdown, 1) == 1)
+	if (atomic_fetch_sub(&until_failure, 1) == 1)
 		return NULL;
 	void *fresh = realloc(p, size);
 	if (!p && fresh)
@@ -53,7 +54,7 @@ static struct net_proactor *start(int way)
 	net_proactor_options_init(&o);
 	o.backend = backends[way];
 	o.realloc = counting_realloc;
-	atomic_store(&countdown, -1);
+	atomic_store(&until_failure, -1);
 	struct net_proactor *p = net_proactor_new(&o, &err);
 	ck_assert_msg(p != NULL, "%s", strerror(-err));
 	return p;
@@ -79,7 +80,7 @@ static net_proactor_conn pair(struct net_proactor *p, int *peer)
 	return c;
 }
 
-/* A TCP connection. */
+/* A TCP connection on which the kernel keeps little. */
 static net_proactor_conn tcp_pair(struct net_proactor *p, int *peer)
 {
 	net_proactor_conn l, c;
@@ -93,6 +94,8 @@ static net_proactor_conn tcp_pair(struct net_proactor *p, int *peer)
 	ck_assert_int_eq(r.what, NET_OP_ACCEPT);
 	ck_assert_uint_eq(r.conn, l);
 	c = r.accepted;
+	fix_narrow(*peer);
+	fix_narrow(net_proactor_fd(p, c));
 	ck_assert_int_eq(net_proactor_release(p, l), 0);
 	return c;
 }
@@ -373,21 +376,26 @@ START_TEST(deadlines_expire)
 	static char big[32 << 20];
 	net_proactor_conn c = tcp_pair(p, &peer), l;
 	int64_t begin = now_ms();
-	ck_assert_int_eq(net_proactor_read(p, c, buf, 8, 60, NULL), 0);
+	void *first = NULL;
+	struct net_result r;
+	ck_assert_int_eq(net_proactor_read(p, c, buf, 8, 60, &begin), 0);
 	ck_assert_int_eq(net_proactor_read_full(p, c, buf, 8, 20, &peer), 0);
-	ck_assert_int_eq(net_proactor_read(p, c, buf, 8, 60000, NULL), 0);
-	struct net_result r = next(p);
-	ck_assert(r.err == -ETIMEDOUT && r.ctx == &peer && r.n == 0);
-	ck_assert_int_ge(now_ms() - begin, 19);
-	ck_assert_int_eq(next(p).err, -ETIMEDOUT);
-	ck_assert_int_ge(now_ms() - begin, 59);
+	ck_assert_int_eq(net_proactor_read(p, c, buf, 8, 600000, NULL), 0);
+	for (int i = 0; i < 2; i++) { /* the shorter one first, unless the machine stopped in between */
+		r = next(p);
+		ck_assert(r.err == -ETIMEDOUT && r.n == 0 && r.ctx && r.ctx != first);
+		ck_assert_int_ge(now_ms() - begin, r.ctx == &peer ? 19 : 59);
+		first = r.ctx;
+	}
 	fix_send(peer, "abc", 3); /* the third takes what comes */
 	r = next(p);
 	ck_assert(!r.err && r.n == 3);
 	fix_send(peer, "abc", 3);
-	ck_assert_int_eq(net_proactor_read_full(p, c, buf, 8, 30, NULL), 0);
-	r = next(p);
-	ck_assert(r.err == -ETIMEDOUT && r.n == 3);
+	do { /* again if it expired before anybody looked whether something was there */
+		ck_assert_int_eq(net_proactor_read_full(p, c, buf, 8, 30, NULL), 0);
+		r = next(p);
+		ck_assert(r.err == -ETIMEDOUT && (r.n == 3 || r.n == 0));
+	} while (r.n == 0);
 	/* A write that went out in part leaves nothing that could follow. */
 	ck_assert_int_eq(net_proactor_write(p, c, big, sizeof big, 30, NULL), 0);
 	ck_assert_int_eq(net_proactor_write(p, c, "x", 1, -1, NULL), 0);
@@ -410,29 +418,35 @@ START_TEST(expired_reads_keep_their_place)
 	struct net_proactor *p = start(_i);
 	int peer;
 	char head[8], rest[8];
-	net_proactor_conn c = pair(p, &peer), fillers = pair(p, &(int){ 0 });
+	net_proactor_conn fillers = pair(p, &(int){ 0 });
 	for (int round = 0; round < 3; round++) {
+		net_proactor_conn c = pair(p, &peer);
 		ck_assert_int_eq(net_proactor_read_full(p, c, head, 8, 5, head), 0);
 		ck_assert_int_eq(net_proactor_read(p, c, rest, 8, -1, rest), 0);
 		fix_send(peer, "abc", 3);
-		expect_none(p);
+		struct net_result r[12];
+		int n = net_proactor_wait(p, r, 1, 0); /* none, or on a slow machine the first already */
 		poll(NULL, 0, 10); /* the time passes, and more comes, before anybody looks */
 		fix_send(peer, "def", 3);
 		for (int i = 0; i < 10; i++)
 			ck_assert_int_eq(net_proactor_read(p, fillers, NULL, 0, 0, NULL), 0);
+		size_t have = 0;
 		int seen = 0;
 		for (int i = 0; i < 12; i++) {
-			struct net_result r = next(p);
-			if (r.conn != c)
+			if (i >= n)
+				r[i] = next(p);
+			if (r[i].conn != c)
 				continue;
-			ck_assert_ptr_eq(r.ctx, seen ? rest : head);
-			ck_assert(seen ? !r.err && r.n == 3 : r.err == -ETIMEDOUT || r.n == 8 || r.n == 6);
-			if (!seen++ && r.n > 3)
+			ck_assert_ptr_eq(r[i].ctx, seen ? rest : head);
+			ck_assert_int_eq(r[i].err, seen ? 0 : -ETIMEDOUT);
+			ck_assert_mem_eq(r[i].buf, "abcdefghi" + have, r[i].n); /* each goes on where the other ended */
+			have += r[i].n;
+			if (!seen++ && have == 6)
 				fix_send(peer, "ghi", 3); /* the machine was slow: it took both */
 		}
 		ck_assert_int_eq(seen, 2);
+		close(peer);
 	}
-	close(peer);
 	stop(p);
 }
 END_TEST
@@ -814,11 +828,12 @@ START_TEST(accepting_pauses_without_descriptors)
 	setrlimit(RLIMIT_NOFILE, &low);
 	while (n < 4096 && (fds[n] = dup(client)) >= 0)
 		n++;
-	struct timespec a, b;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+	int64_t begin = now_ms();
+	long before = atomic_load(&made);
+	inside = true;
 	ck_assert_int_eq(net_proactor_wait(p, &r, 1, 400), 0);
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
-	ck_assert_int_lt((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000, 40);
+	inside = false;
+	ck_assert_int_le(atomic_load(&made) - before, 20 + (now_ms() - begin) / 10); /* calls: ten attempts a second */
 	while (n)
 		close(fds[--n]);
 	setrlimit(RLIMIT_NOFILE, &old);
@@ -862,7 +877,7 @@ static bool live(int way, long nth)
 	net_proactor_options_init(&o);
 	o.backend = backends[way];
 	o.realloc = counting_realloc;
-	atomic_store(&countdown, nth);
+	atomic_store(&until_failure, nth);
 	struct net_proactor *p = net_proactor_new(&o, &err);
 	if (!p) {
 		ck_assert_int_eq(err, -ENOMEM);
@@ -890,7 +905,7 @@ static bool live(int way, long nth)
 	ck_assert_int_eq(asked, answered);
 	close(fds[1]);
 	stop(p);
-	return atomic_load(&countdown) <= 0;
+	return atomic_load(&until_failure) <= 0;
 }
 
 START_TEST(every_allocation_fails_once)

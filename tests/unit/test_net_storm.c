@@ -177,12 +177,22 @@ static double seconds(void)
 	return s ? strtod(s, NULL) : 1;
 }
 
+/* So long, and until enough has happened on a machine that is slow. */
+static void rage(void)
+{
+	double s = seconds();
+	struct timespec span = { .tv_sec = (time_t)s, .tv_nsec = (long)((s - (double)(time_t)s) * 1e9) };
+	struct timespec moment = { .tv_nsec = 10000000 };
+	nanosleep(&span, NULL);
+	while (atomic_load(&opened) <= 20 || atomic_load(&echoed) <= 10000)
+		nanosleep(&moment, NULL);
+}
+
 START_TEST(a_storm_leaves_nothing_behind)
 {
 	const struct net_events e = { .open = on_open, .data = on_data, .close = on_close };
 	struct net_options o;
 	pthread_t threads[CLIENTS];
-	struct timespec span = { .tv_sec = (time_t)seconds(), .tv_nsec = (long)((seconds() - (double)(time_t)seconds()) * 1e9) };
 	int before = open_fds();
 	atomic_store(&over, false);
 	fix_options(&o, _i, 4);
@@ -191,7 +201,7 @@ START_TEST(a_storm_leaves_nothing_behind)
 	struct net_server *s = fix_start(&e, &o, "tcp4://127.0.0.1:0?reuseport=true", &the_port);
 	for (uintptr_t i = 0; i < CLIENTS; i++)
 		pthread_create(&threads[i], NULL, storm, (void *)i);
-	nanosleep(&span, NULL);
+	rage();
 	atomic_store(&over, true);
 	for (int i = 0; i < CLIENTS; i++)
 		pthread_join(threads[i], NULL);
@@ -200,8 +210,6 @@ START_TEST(a_storm_leaves_nothing_behind)
 	ck_assert_int_eq(atomic_load(&living), 0);
 	ck_assert_int_eq(atomic_load(&references), 0);
 	ck_assert_int_eq(atomic_load(&opened), atomic_load(&closed));
-	ck_assert_int_gt(atomic_load(&opened), 20);
-	ck_assert_int_gt(atomic_load(&echoed), 10000);
 	ck_assert_int_eq(open_fds(), before);
 }
 END_TEST
@@ -291,7 +299,6 @@ START_TEST(a_storm_of_operations)
 {
 	struct net_proactor_options o;
 	pthread_t threads[CLIENTS], server, other;
-	struct timespec span = { .tv_sec = (time_t)seconds(), .tv_nsec = (long)((seconds() - (double)(time_t)seconds()) * 1e9) };
 	net_proactor_conn listener;
 	int err, before = open_fds();
 	void *bad;
@@ -307,7 +314,7 @@ START_TEST(a_storm_of_operations)
 	pthread_create(&other, NULL, meddle, NULL);
 	for (uintptr_t i = 0; i < CLIENTS; i++)
 		pthread_create(&threads[i], NULL, storm, (void *)i);
-	nanosleep(&span, NULL);
+	rage();
 	atomic_store(&over, true);
 	for (int i = 0; i < CLIENTS; i++)
 		pthread_join(threads[i], NULL);
@@ -318,8 +325,6 @@ START_TEST(a_storm_of_operations)
 	net_proactor_free(proactor);
 	ck_assert_int_eq(atomic_load(&wrong), 0);
 	ck_assert_int_eq(atomic_load(&living), 0);
-	ck_assert_int_gt(atomic_load(&opened), 20);
-	ck_assert_int_gt(atomic_load(&echoed), 10000);
 	ck_assert_int_eq(open_fds(), before);
 }
 END_TEST
