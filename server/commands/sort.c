@@ -96,7 +96,7 @@ static bool read_options(struct call *c, struct options *o, bool read_only)
 static const char *keep(struct elements *es, const void *bytes, size_t len)
 {
 	/* Texts are found again by their offset until all are there: the block moves. */
-	if (es->cap - es->used < len) {
+	if (!es->bytes || es->cap - es->used < len) {
 		size_t cap = (es->cap + len) * 2 + 256;
 		char *p = realloc(es->bytes, cap);
 		if (!p) {
