@@ -67,8 +67,7 @@ void client_free(struct client *c)
 {
 	if (!c)
 		return;
-	if (!(c->flags & CLIENT_INTERNAL))
-		atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
+	bool counted = !(c->flags & CLIENT_INTERNAL);
 	block_leave(c);
 	txn_discard(c);
 	pubsub_leave(c);
@@ -77,6 +76,9 @@ void client_free(struct client *c)
 	acl_become(c, NULL);
 	free_extra(c);
 	free(c);
+	/* Last: who sees it gone finds nothing of it anywhere. */
+	if (counted)
+		atomic_fetch_sub_explicit(&count, 1, memory_order_release);
 }
 
 struct client_extra *client_extra(struct client *c)
@@ -139,7 +141,7 @@ struct client *client_by_id(uint64_t id)
 
 unsigned client_count(void)
 {
-	return atomic_load_explicit(&count, memory_order_relaxed);
+	return atomic_load_explicit(&count, memory_order_acquire);
 }
 
 uint64_t client_max_id(void)

@@ -553,7 +553,7 @@ START_TEST(loading)
 		expect_int(o, "INCR n", i + 1);
 	stop(&p, o, true);
 	snprintf(dir, sizeof dir, "%s", p.dir);
-	const struct proc_spec slow = { .config = BASIC "key-load-delay 20000\n", .dir = dir,
+	const struct proc_spec slow = { .config = BASIC "key-load-delay 100000\n", .dir = dir,
 		                        .ready = "Loading the append-only log" };
 	ck_assert_int_eq(proc_start(&p, &slow), 0);
 	o = connect_to(&p);

@@ -218,18 +218,19 @@ START_TEST(transfers_keep_the_sum)
 			n += (size_t)snprintf(line + n, sizeof line - n, " element-%d", k);
 		expect_any(a, line);
 	}
-	for (int round = 0; round < 4; round++) {
+	int saves = 0;
+	for (int round = 0; round < 4; saves++) {
 		expect_prefix(a, "BGSAVE", "+Background saving started");
 		int during = 0;
 		while (info_int(a, "persistence", "rdb_bgsave_in_progress") == 1) {
 			transfer(w, &seed, 100);
 			during++;
 		}
-		ck_assert_int_gt(during, 0);
+		round += during > 0; /* else the machine stopped until it was saved */
 		copy_file(p.dir, dir);
 		check_snapshot(dir);
 	}
-	ck_assert_int_eq(info_int(a, "persistence", "rdb_saves"), 4);
+	ck_assert_int_eq(info_int(a, "persistence", "rdb_saves"), saves);
 	ck_assert_int_eq(sum_of(a), (int64_t)ACCOUNTS * EACH);
 	resp_close(a);
 	resp_close(w);
@@ -483,7 +484,7 @@ START_TEST(loading)
 	p.keep_dir = true;
 	resp_close(a);
 	proc_kill(&p);
-	if (proc_start(&p, &(struct proc_spec){ .config = "key-load-delay 10000\n", .dir = dir, .ready = "Loading " }))
+	if (proc_start(&p, &(struct proc_spec){ .config = "key-load-delay 100000\n", .dir = dir, .ready = "Loading " }))
 		ck_abort_msg("the server does not start");
 	a = connect_to(&p);
 	expect(a, "GET key:1", "-LOADING Redis is loading the dataset in memory\r\n");

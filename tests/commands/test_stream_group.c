@@ -433,7 +433,7 @@ END_TEST
 START_TEST(test_change_while_saved)
 {
 	struct proc p;
-	own_server(&p, "save 3600 100000\nrdb-key-save-delay 2000\n");
+	own_server(&p, "save 3600 100000\nrdb-key-save-delay 100000\n");
 	struct resp_client *o = connect_to(&p);
 	char line[400];
 	for (int i = 0; i < 300; i++) {
@@ -454,6 +454,7 @@ START_TEST(test_change_while_saved)
 	expect_int(o, "XDEL s 1-1 2-1 2000-1", 3);
 	expect_int(o, "XLEN s", 1997);
 	expect(o, "XAUTOCLAIM s g d 0 0 JUSTID", "*3\r\n$3\r\n0-0\r\n*1\r\n$3\r\n3-1\r\n*1\r\n$3\r\n2-1\r\n");
+	expect(o, "CONFIG SET rdb-key-save-delay 0", "+OK\r\n");
 	resp_close(o);
 	ck_assert_int_eq(proc_stop(&p), 0);
 }

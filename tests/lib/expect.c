@@ -137,6 +137,8 @@ static void begin_test(void)
 {
 	begun_ms = mono_ms();
 	c = connect_to(&server);
+	while (info_int(c, "clients", "connected_clients") > 1)
+		; /* until the server has seen that those of the test before are gone */
 	expect(c, "FLUSHALL", "+OK\r\n");
 }
 
