@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/tls.h"
@@ -63,7 +65,9 @@ START_TEST(a_server_and_its_addresses)
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	char hello[7];
 	int err = 0;
-	struct net_server *s = new_server(&e, &err);
+	struct net_server *s;
+	while (!(s = new_server(&e, &err)) && err == -EADDRINUSE)
+		poll(NULL, 0, 10); /* another run of this test has the name */
 	ck_assert_msg(s != NULL, "%s", strerror(-err));
 	ck_assert_int_eq(net_server_loops(s), 2);
 	ck_assert_int_eq(net_server_start(s, false), 0);
@@ -235,6 +239,8 @@ START_TEST(groups_of_datagrams)
 {
 	const struct net_events e = { .packet = on_packet, .log = on_log };
 	int err = 0, port;
+	struct timespec begin, now;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
 	struct net_server *s = start(&e, &port);
 	ck_assert_ptr_null(listen_to_group(s, "239.255.77.2", "no-such-one", &err));
 	ck_assert_int_eq(err, -ENODEV);
@@ -248,8 +254,11 @@ START_TEST(groups_of_datagrams)
 	ck_assert_int_eq(sendto(fd, "hello", 5, 0, (struct sockaddr *)&a, sizeof a), 5);
 	expect(fd, "hello");
 	close(fd);
-	double share = load(net_server_loop(s, 0), 1);
-	ck_assert(share > 0 && share < 1);
+	struct net_loop_stats st;
+	net_loop_get_stats(net_server_loop(s, 0), &st);
+	ck_assert(load(net_server_loop(s, 0), 1) >= (double)st.busy_ns / 1e9 && st.busy_ns > 0);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ck_assert(load(net_server_loop(s, 0), (double)(now.tv_sec - begin.tv_sec + 1)) <= 1);
 	fix_stop(s, 1000);
 }
 END_TEST
