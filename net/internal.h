@@ -7,6 +7,7 @@
 
 #include "net/codec.h"
 #include "net/impl/poll.h"
+#include "net/impl/send_ring.h"
 #include "net/net.h"
 #include "net/transport.h"
 
@@ -180,6 +181,8 @@ struct net_loop {
 	struct net_conn **slots;
 	uint32_t nslots, free_slot, *generations;
 	struct conns touched, writes, wakes, dead, more, sending;
+	struct send_ring *ring, *batch; /* made when first needed; where the sends of now go, NULL: they are made at once */
+	bool no_ring;
 	struct poll_event events[NET_EVENTS]; /* what the poller said last */
 	unsigned nevents, next_event;
 	int64_t woke_ns;

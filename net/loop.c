@@ -233,6 +233,27 @@ static void free_garbage(struct net_loop *l)
 	}
 }
 
+/* Whether sends to so many connections go into a ring, which is made by the loop that sends to many for the first time. */
+static bool batches(struct net_loop *l)
+{
+	int least = l->server->o.batch_sends;
+	if (least <= 0 || l->writes.n < (unsigned)least || l->backend->completes || l->no_ring)
+		return false;
+	if (!l->ring && !(l->ring = send_ring_open()))
+		l->no_ring = true;
+	return l->ring;
+}
+
+static void write_all(struct net_loop *l)
+{
+	l->batch = batches(l) ? l->ring : NULL;
+	for (unsigned i = 0; i < l->writes.n; i++)
+		conn_write(l->writes.v[i]);
+	l->writes.n = 0;
+	conn_submit(l);
+	l->batch = NULL;
+}
+
 /* An earlier turn's callback may be under way, but none of the loops over these lists, except that of close_dead(). */
 int net_loop_inner_turn(struct net_loop *l, void (*run)(struct net_loop *l))
 {
@@ -248,9 +269,7 @@ int net_loop_inner_turn(struct net_loop *l, void (*run)(struct net_loop *l))
 	read_stage(l);
 	run(l);
 	while (l->writes.n || l->touched.n) {
-		for (unsigned i = 0; i < l->writes.n; i++)
-			conn_write(l->writes.v[i]);
-		l->writes.n = 0;
+		write_all(l);
 		for (unsigned i = 0; i < l->touched.n; i++)
 			conn_end_turn(l->touched.v[i]);
 		l->touched.n = 0;
@@ -269,10 +288,7 @@ static void finish_turn(struct net_loop *l)
 	if (l->server->ev.before_write)
 		l->server->ev.before_write(l);
 	do {
-		for (unsigned i = 0; i < l->writes.n; i++)
-			conn_write(l->writes.v[i]);
-		l->writes.n = 0;
-		conn_submit(l);
+		write_all(l);
 		for (unsigned i = 0; i < l->touched.n; i++)
 			conn_end_turn(l->touched.v[i]);
 		l->touched.n = 0;
@@ -466,6 +482,7 @@ void loop_clear(struct net_loop *l)
 	mem_fn *mem = l->server->o.realloc;
 	if (l->poller)
 		l->backend->close(l->poller);
+	send_ring_close(l->ring);
 	wakefd_close(l->wakefd, l->wakefd_write);
 	wheel_free(l->wheel);
 	udp_free(l);

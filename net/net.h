@@ -147,6 +147,8 @@ struct net_options {
 	bool edge_triggered;  /* false */
 	int close_timeout_ms; /* how long a close may wait for queued output; 5000 */
 	int gather_us;        /* longest sleep of a busy loop with many active connections to gather events; 0 never */
+	int batch_sends;      /* connections written to in one turn from which on one system call (Linux: io_uring, where it can
+	                       * be had) sends to all; 16; 0 never. Not with transports. */
 	const char *thread_name; /* loops are named "<name>-<i>"; "loop" */
 	/* Allocator seam; NULL: malloc family. */
 	void *(*realloc)(void *p, size_t size); /* size 0 frees */

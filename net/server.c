@@ -13,7 +13,7 @@ void net_options_init(struct net_options *o)
 {
 	*o = (struct net_options){
 		.size = sizeof *o, .backlog = 511, .read_cap = 64 * 1024, .turn_cap = 256 << 10, .high_water = 1 << 20,
-		.low_water = 256 << 10, .tcp_nodelay = true, .close_timeout_ms = 5000, .thread_name = "loop",
+		.low_water = 256 << 10, .batch_sends = 16, .tcp_nodelay = true, .close_timeout_ms = 5000, .thread_name = "loop",
 	};
 }
 

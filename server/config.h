@@ -1,5 +1,5 @@
 /*
- * config: redis.conf's directives. One row per directive of Redis 7.2, plus ours (loops, shards, gather-usec).
+ * config: redis.conf's directives. One row per directive of Redis 7.2, plus ours (loops, shards, gather-usec, batch-sends).
  *
  * The effective values are one immutable counted struct; a change publishes a new one. CONFIG SET runs alone, so that
  * loops may read config() as a plain pointer while they run; other threads take a reference.
@@ -52,7 +52,7 @@ enum config_propagation_error { PROPAGATION_IGNORE, PROPAGATION_PANIC, PROPAGATI
 struct config {
 	unsigned refs;
 	/* threads and keyspace */
-	int loops, shards, gather_us, databases;
+	int loops, shards, gather_us, batch_sends, databases;
 	/* network */
 	int port, tcp_backlog, tcp_keepalive_s, timeout_s, maxclients;
 	char **bind; /* as written: a leading '-' means that the address may be missing */

@@ -120,6 +120,7 @@ const struct config_row config_rows[] = {
 	{ .name = "shards", .type = CONFIG_INT, .flags = IMM, .offset = OFF(shards), .initial = "1024", .min = 1, .max = 65536,
 	  .check = config_check_shards },
 	INT("gather-usec", NULL, gather_us, "100", 0, 1000, IMM, NULL),
+	INT("batch-sends", NULL, batch_sends, "16", 0, 1000000, IMM, NULL),
 	INT("databases", NULL, databases, "16", 1, INT_MAX, IMM, NULL),
 	/* network */
 	SPECIAL("bind", NULL, &config_bind, "* -::*", CONFIG_MULTI, NULL),

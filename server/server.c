@@ -253,6 +253,7 @@ static int open_net(const struct config *cfg)
 	o.balance = NET_LEAST_CONNECTIONS;
 	o.backend = NET_BACKEND_EPOLL;
 	o.gather_us = cfg->gather_us;
+	o.batch_sends = cfg->batch_sends;
 	o.thread_name = "shoal";
 	server.net = net_server_new(&events, &o, &err);
 	if (!server.net)

@@ -45,9 +45,11 @@ void fix_options(struct net_options *o, int way, int loops)
 	net_options_init(o);
 	o->loops = loops;
 	static const enum net_backend backends[] = { NET_BACKEND_EPOLL, NET_BACKEND_EPOLL, NET_BACKEND_POLL, NET_BACKEND_URING,
-		                                     NET_BACKEND_KQUEUE, NET_BACKEND_KQUEUE };
+		                                     NET_BACKEND_EPOLL, NET_BACKEND_KQUEUE, NET_BACKEND_KQUEUE };
 	o->backend = backends[way];
-	o->edge_triggered = way == 1 || way == 5;
+	o->edge_triggered = way == 1 || way == 6;
+	if (way == 4)
+		o->batch_sends = 1;
 }
 
 struct net_server *fix_start(const struct net_events *e, const struct net_options *o, const char *url, int *port)

@@ -6,12 +6,12 @@
 
 #include "net/net.h"
 
-/* Ways to run the same test: every backend, level- and edge-triggered. For tcase_add_loop_test(). The library for the
+/* Ways to run the same test: every backend, level- and edge-triggered, sends in batches. For tcase_add_loop_test(). The library for the
  * tests of kqueue is built for it, on a model where the system has none. */
 #ifdef NET_HAVE_KQUEUE
-#define FIX_WAYS 6
+#define FIX_WAYS 7
 #else
-#define FIX_WAYS 4
+#define FIX_WAYS 5
 #endif
 
 /* A counter that other threads raise and a test waits for (at most two minutes, then the test fails). */
