@@ -1,4 +1,5 @@
 /* Functions: loading and its errors, calls, FUNCTION's subcommands, saving and the log, exchange with redis-server. */
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -435,13 +436,22 @@ START_TEST(test_a_function_that_wrote_is_not_killed)
 	own_server(&p, "save \"\"\nbusy-reply-threshold 50\n");
 	struct resp_client *slow = connect_to(&p), *killer = connect_to(&p);
 	struct resp_bytes r;
-	load(slow, "lib", "spin", "redis.call('set', KEYS[1], 1) local n = 0 while n < 3e7 do n = n + 1 end return n");
-	ck_assert(resp_send(slow, "FCALL spin 1 k"));
-	do {
-		ck_assert(resp_send(killer, "FUNCTION KILL") && resp_read(killer, &r));
-	} while (!strncmp(r.ptr, "-NOTBUSY", 8));
-	ck_assert_msg(!strncmp(r.ptr, "-UNKILLABLE ", 12), "%.*s", (int)r.len, r.ptr);
-	expect_reply(slow, ":30000000\r\n");
+	struct pollfd over = { slow->fd, POLLIN, 0 };
+	char line[64];
+	bool busy = false;
+	load(slow, "lib", "spin", "redis.call('set', KEYS[1], 1) local n, m = 0, tonumber(ARGV[1]) while n < m do n = n + 1 end return n");
+	for (long long turns = 30000000; !busy; turns *= 2) { /* longer, if it was over before anybody was told that it is busy */
+		ck_assert_int_lt(turns, 20000000000);
+		snprintf(line, sizeof line, "FCALL spin 1 k %lld", turns);
+		ck_assert(resp_send(slow, line));
+		while (!busy && poll(&over, 1, 0) == 0) {
+			ck_assert(resp_send(killer, "FUNCTION KILL") && resp_read(killer, &r));
+			busy = strncmp(r.ptr, "-NOTBUSY", 8) != 0;
+		}
+		ck_assert_msg(!busy || !strncmp(r.ptr, "-UNKILLABLE ", 12), "%.*s", (int)r.len, r.ptr);
+		snprintf(line, sizeof line, ":%lld\r\n", turns);
+		expect_(slow, NULL, line, strlen(line), __FILE__, __LINE__);
+	}
 	expect(killer, "FUNCTION KILL", "-NOTBUSY No scripts in execution right now.\r\n");
 	resp_close(slow);
 	resp_close(killer);

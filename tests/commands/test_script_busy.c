@@ -182,7 +182,7 @@ END_TEST
 START_TEST(test_long_arguments_survive)
 {
 	connect_all(&server);
-	expect(c, "CONFIG SET slowlog-log-slower-than 60000", OK);
+	expect(c, "CONFIG SET slowlog-log-slower-than 5000", OK);
 	expect(c, "SLOWLOG RESET", OK);
 	char *text = malloc(100000);
 	memset(text, 'v', 100000);
