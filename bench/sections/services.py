@@ -30,6 +30,8 @@ def stop(servers):
 
 def publish(bench, r):
     servers = bench.start_all() + [bench.start_shoal("shoal, 2 loops", 2)]
+    if "floor" in bench.kinds:
+        servers.append(bench.start("floor"))
     for pipeline, n in ((1, 400), (16, 1600)):
         n = n // 4 if bench.quick else n
         r[f"publish {pipeline}"] = bench.alternate(servers, lambda s: per_delivery(bench.work(
@@ -156,10 +158,10 @@ def render(r, servers):
     rows = []
     for k in LABELS:
         rows.append([LABELS[k]] + report.pair_cells(r[k], servers))
-        two = r[k].get("shoal, 2 loops")
-        if two:
-            rows.append([LABELS[k] + "; shoal with 2 loops"] +
-                        report.pair_cells({report.BASE: r[k][report.BASE], "shoal": two}, servers))
+        for name, what in (("shoal, 2 loops", "shoal with 2 loops"), ("floor", "for shoal a loop of bare sends")):
+            if name in r[k]:
+                rows.append([f"{LABELS[k]}; {what}"] +
+                            report.pair_cells({report.BASE: r[k][report.BASE], "shoal": r[k][name]}, servers))
     hits = [[f"{r['hits'][s] * 100:.1f} %" if s in r["hits"] else "" for s in servers]]
     return ["## Services", "", "bench/work.c, TLS by redis-benchmark. Thousands per second, and the server's CPU time in µs. "
             "Two loops have one core, as all have.", "",
