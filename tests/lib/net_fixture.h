@@ -6,8 +6,8 @@
 
 #include "net/net.h"
 
-/* Ways to run the same test: every backend, level- and edge-triggered, sends in batches. For tcase_add_loop_test(). The library for the
- * tests of kqueue is built for it, on a model where the system has none. */
+/* Ways to run the same test: every backend, level- and edge-triggered, sends in batches. For tcase_add_loop_test(). The
+ * library for the tests of kqueue is built for it, on a model where the system has none. */
 #ifdef NET_HAVE_KQUEUE
 #define FIX_WAYS 7
 #else
