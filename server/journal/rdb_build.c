@@ -284,12 +284,6 @@ static void read_hash_listpack(struct build *b)
 	bool sound = listpack_validate(t.ptr, t.len, true);
 	size_t count = sound ? listpack_count((const uint8_t *)t.ptr) : 0;
 	bool small = sound && count / 2 <= (size_t)b->limits->hash.entries;
-	for (const uint8_t *p = small ? listpack_first((const uint8_t *)t.ptr) : NULL; p && small;
-	     p = listpack_next((const uint8_t *)t.ptr, p)) {
-		struct listpack_item item;
-		listpack_get(p, &item);
-		small = !item.str || item.len <= (size_t)b->limits->hash.bytes;
-	}
 	if (!sound || count % 2) {
 		damaged(b, "a hash in a listpack is damaged");
 	} else if (small && has_field_twice((const uint8_t *)t.ptr)) {
@@ -392,6 +386,13 @@ static void read_quicklist(struct build *b, bool ziplists)
 
 /* ------------------------------------------------------------------ the whole value */
 
+/* What comes in one block stays one whatever the length of its elements, as in Redis: only their number counts. */
+static bool comes_packed(unsigned type)
+{
+	return type == RDB_SET_LISTPACK || type == RDB_HASH_ZIPLIST || type == RDB_HASH_LISTPACK ||
+	       type == RDB_ZSET_ZIPLIST || type == RDB_ZSET_LISTPACK;
+}
+
 static bool read_value(struct build *b, unsigned type, enum store_type_id *id)
 {
 	switch (type) {
@@ -460,7 +461,11 @@ enum rdb_value_result rdb_value_load(struct store_op *op, const struct store_key
                                      struct entry **e)
 {
 	struct build b = { .s = s, .limits = limits };
+	struct rdb_limits packed = *limits;
 	enum store_type_id id = STORE_STRING;
+	packed.set.bytes = packed.hash.bytes = packed.zset.bytes = INT64_MAX;
+	if (comes_packed(type))
+		b.limits = &packed;
 	if (type == RDB_STRING)
 		return load_string(op, key, s, expire_ms, e);
 	if (type == RDB_STREAM || type == RDB_STREAM_2 || type == RDB_STREAM_3)

@@ -349,6 +349,26 @@ START_TEST(test_far_times_and_skipped_checksums)
 }
 END_TEST
 
+/* A hash or sorted set that was packed stays so; the number of its elements is held against the limits of now. */
+START_TEST(test_packed_values_stay_packed)
+{
+	expect(c, "HSET packed:h field-long value-long", ":1\r\n");
+	expect(c, "ZADD packed:z 1 member-long", ":1\r\n");
+	expect(c, "CONFIG SET hash-max-listpack-value 4 zset-max-listpack-value 4", "+OK\r\n");
+	expect(c, "DEBUG RELOAD", "+OK\r\n");
+	expect_bulk(c, "OBJECT ENCODING packed:h", "listpack");
+	expect_bulk(c, "OBJECT ENCODING packed:z", "listpack");
+	expect(c, "CONFIG SET hash-max-listpack-entries 0 zset-max-listpack-entries 0", "+OK\r\n");
+	expect(c, "DEBUG RELOAD", "+OK\r\n");
+	expect_bulk(c, "OBJECT ENCODING packed:h", "hashtable");
+	expect_bulk(c, "OBJECT ENCODING packed:z", "skiplist");
+	expect_bulk(c, "HGET packed:h field-long", "value-long");
+	expect_bulk(c, "ZSCORE packed:z member-long", "1");
+	expect(c, "CONFIG SET hash-max-listpack-value 64 zset-max-listpack-value 64 hash-max-listpack-entries 512 "
+	          "zset-max-listpack-entries 128", "+OK\r\n");
+}
+END_TEST
+
 COMMAND_TESTS("dump", test_round_trip, test_both_ways_with_redis, test_options, test_damaged_payloads_with_right_checksums,
               test_refused_payload_changes_nothing, test_journal_and_events, test_old_forms,
-              test_far_times_and_skipped_checksums)
+              test_far_times_and_skipped_checksums, test_packed_values_stay_packed)
