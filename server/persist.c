@@ -78,39 +78,41 @@ static void note_saved(void)
 	atomic_store(&persist.dirty_saved, persist.dirty_at_cut);
 	atomic_store(&persist.last_save_s, clock_wall_ms() / 1000);
 	atomic_store(&persist.failed, false);
+	atomic_fetch_add(&persist.saves, 1);
 }
 
 static void bgsave_done(void *ctx, int err, const struct rdb_save_result *r)
 {
 	(void)ctx;
-	atomic_store(&persist.saving, false);
 	atomic_store(&persist.took_s, r->duration_ms / 1000);
+	if (!err)
+		note_saved();
+	else if (err != -ECANCELED)
+		atomic_store(&persist.failed, true);
+	update_gate();
+	/* Whoever waits for the end, by INFO or by the log, finds the outcome in force. */
+	atomic_store(&persist.saving, false);
 	if (!err) {
 		log_notice("DB saved on disk");
 		log_notice("Background saving terminated with success");
-		note_saved();
-		atomic_fetch_add(&persist.saves, 1);
 	} else if (err == -ECANCELED) {
 		log_warning("Background saving was given up");
 	} else {
 		log_failure(err, r);
 		log_warning("Background saving error");
-		atomic_store(&persist.failed, true);
 	}
-	update_gate();
 }
 
 static void save_done(void *ctx, int err, const struct rdb_save_result *r)
 {
 	(void)ctx;
-	if (!err) {
-		log_notice("DB saved on disk");
+	if (!err)
 		note_saved();
-		atomic_fetch_add(&persist.saves, 1);
-	} else {
-		log_failure(err, r);
-	}
 	update_gate();
+	if (!err)
+		log_notice("DB saved on disk");
+	else
+		log_failure(err, r);
 }
 
 static struct rdb_save request(void (*done)(void *, int, const struct rdb_save_result *))

@@ -420,19 +420,18 @@ END_TEST
 /* A blocked client is not idle; one that was, is again. */
 START_TEST(test_idle_timeout)
 {
-	expect(c, "CONFIG SET timeout 1", OK);
-	struct resp_client *k = connect_to(&server);
-	struct resp_bytes got;
-	while (!resp_send(k, "BLPOP k 1.5") || !resp_read(k, &got)) { /* the machine stopped before it was sent */
-		resp_close(k);
-		k = connect_to(&server);
-	}
-	ck_assert(got.len == sizeof NONE - 1 && !memcmp(got.ptr, NONE, got.len));
+	struct proc p;
+	own_server(&p, NULL);
+	struct resp_client *k = connect_to(&p), *ask = connect_to(&p);
+	ck_assert(resp_send(k, "BLPOP k 2.5"));
+	while (info_int(ask, "clients", "blocked_clients") != 1)
+		;
+	expect(ask, "CONFIG SET timeout 1", OK); /* from now on: it waits already */
+	expect_reply(k, NONE);
 	ck_assert(resp_read_eof(k));
 	resp_close(k);
-	resp_close(c);
-	c = connect_to(&server);
-	expect(c, "CONFIG SET timeout 0", OK);
+	resp_close(ask);
+	ck_assert_int_eq(proc_stop(&p), 0);
 }
 END_TEST
 
@@ -566,7 +565,8 @@ START_TEST(test_clients_that_go)
 	expect(c, line, ":1\r\n");
 	ck_assert(resp_read_eof(k));
 	resp_close(k);
-	wait_blocked(0);
+	expect_alone(c);
+	ck_assert_int_eq(info_int(c, "clients", "blocked_clients"), 0);
 	ck_assert_int_eq(info_int(c, "clients", "total_blocking_keys"), 0);
 	expect(c, "RPUSH k x", ":1\r\n");
 	expect(c, "LLEN k", ":1\r\n");

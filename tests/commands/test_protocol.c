@@ -11,7 +11,7 @@ static void expect_protocol_error(const char *bytes, size_t len, const char *tex
 	char want[160];
 	struct resp_bytes got;
 	struct resp_client *k = connect_to(&server);
-	ck_assert(resp_send_bytes(k, bytes, len));
+	resp_send_bytes(k, bytes, len); /* what stands behind the error may meet a connection that is closed */
 	resp_read(k, &got);
 	int n = snprintf(want, sizeof want, "-ERR Protocol error: %s\r\n", text);
 	char *printed = resp_printable(got.ptr, got.len);

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #define STEPS 120
-#define LATE_S 20
+#define LATE_S 120
 
 /* What came to one client in this step. */
 struct inbox {

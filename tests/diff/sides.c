@@ -91,7 +91,7 @@ bool sides_idle(struct sides *s)
 	bool idle = true;
 	for (int i = 0; i < s->n; i++) {
 		struct resp_client *c = resp_connect(s->side[i].proc.port);
-		time_t late = time(NULL) + 60;
+		time_t late = time(NULL) + 300;
 		while (c && saves(c) && time(NULL) < late)
 			;
 		idle = idle && c && time(NULL) < late;

@@ -51,6 +51,17 @@ static int64_t mono_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+int64_t elapsed_ms(void)
+{
+	return mono_ms() - begun_ms;
+}
+
+void expect_alone(struct resp_client *client)
+{
+	while (info_int(client, "clients", "connected_clients") != 1)
+		; /* until the time limit of the test */
+}
+
 void expect_ttl_(struct resp_client *client, const char *key, int64_t seconds, const char *file, int at)
 {
 	char line[128], want[32];
@@ -58,7 +69,7 @@ void expect_ttl_(struct resp_client *client, const char *key, int64_t seconds, c
 	snprintf(want, sizeof want, ":%lld", (long long)seconds);
 	struct resp_bytes got = ask(client, line);
 	long long left = got.len > 1 && *got.ptr == ':' ? strtoll(got.ptr + 1, NULL, 10) : -1;
-	if (left > seconds || left < seconds - (mono_ms() - begun_ms + 500) / 1000) /* TTL rounds */
+	if (left > seconds || left < seconds - (elapsed_ms() + 500) / 1000) /* TTL rounds */
 		differs(file, at, line, want, &got);
 }
 
@@ -137,8 +148,7 @@ static void begin_test(void)
 {
 	begun_ms = mono_ms();
 	c = connect_to(&server);
-	while (info_int(c, "clients", "connected_clients") > 1)
-		; /* until the server has seen that those of the test before are gone */
+	expect_alone(c);
 	expect(c, "FLUSHALL", "+OK\r\n");
 }
 

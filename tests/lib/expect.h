@@ -3,7 +3,8 @@
  * fails the test, with both replies in printable form.
  *
  * A file of command tests ends with COMMAND_TESTS(name, tests...): one server for all its tests, started before the
- * first and stopped (with its checks) after the last; every test begins with FLUSHALL on a fresh connection `c`.
+ * first and stopped (with its checks) after the last; every test begins with FLUSHALL on a fresh connection `c`, once the
+ * server has noticed that those of the test before are gone.
  */
 #ifndef TESTS_LIB_EXPECT_H
 #define TESTS_LIB_EXPECT_H
@@ -38,6 +39,10 @@ void expect_prefix_(struct resp_client *client, const char *line, const char *pr
 void expect_any_(struct resp_client *client, const char *line, const char *file, int at);
 /* The line's integer reply. */
 int64_t ask_int(struct resp_client *client, const char *line);
+/* Since the test began, before its first command. */
+int64_t elapsed_ms(void);
+/* Wait until this client is the only one: what the others did and left is over. */
+void expect_alone(struct resp_client *client);
 /* The value behind "name:" in INFO's answer, or -1; section may be "". */
 int64_t info_int(struct resp_client *client, const char *section, const char *name);
 

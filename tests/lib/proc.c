@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LOOK_MS 100
+
 static int64_t now_ms(void)
 {
 	struct timespec t;
@@ -252,17 +254,17 @@ bool proc_wait_log(struct proc *p, const char *text, int timeout_ms)
 	path_in(p, "log", path, sizeof path);
 	int64_t until = now_ms() + (int64_t)timeout_ms * proc_time_factor();
 	int ino = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	/* A machine has few of these for each user; without one, it is looked again and again. */
-	bool told = ino >= 0 && inotify_add_watch(ino, path, IN_MODIFY) >= 0;
+	if (ino >= 0)
+		inotify_add_watch(ino, path, IN_MODIFY);
 	bool found;
-	while (!(found = log_holds(p, text))) {
-		if (p->exited)
-			break;
-		struct pollfd f[2] = { { ino, POLLIN, 0 }, { p->pidfd, POLLIN, 0 } };
+	for (;;) {
 		int64_t left = until - now_ms();
-		if (left <= 0 || (poll(f, 2, told ? (int)left : 20) == 0 && told))
+		found = log_holds(p, text);
+		if (found || p->exited || left <= 0)
 			break;
-		if (f[1].revents)
+		/* Not all systems have a watch left for us, or tell of every change: a look now and then finds it, too. */
+		struct pollfd f[2] = { { ino, POLLIN, 0 }, { p->pidfd, POLLIN, 0 } };
+		if (poll(f, 2, left < LOOK_MS ? (int)left : LOOK_MS) > 0 && f[1].revents)
 			reap(p);
 		char drop[4096];
 		while (ino >= 0 && read(ino, drop, sizeof drop) > 0)
