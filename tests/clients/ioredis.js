@@ -12,7 +12,7 @@ const port = +process.env.PORT;
   await other.subscribe('c');
   await r.publish('c', 'm');
   assert.deepStrictEqual(await message, ['c', 'm']);
-  const blocked = new Redis(port), pop = blocked.blpop('q', 5);
+  const blocked = new Redis(port), pop = blocked.blpop('q', 0);
   await r.rpush('q', 'x');
   assert.deepStrictEqual(await pop, ['q', 'x']);
   await r.xadd('s', '1-1', 'f', 'v');

@@ -17,19 +17,19 @@ assert r.transaction(double, "a") == [True] and r.get("a") == "4"
 
 add = r.register_script("return redis.call('incrby', KEYS[1], ARGV[1])")
 assert add(keys=["a"], args=[5]) == 9
-with r.lock("lock", timeout=5) as lock:
+with r.lock("lock", timeout=100) as lock:
     assert lock.owned()
 assert not r.exists("lock")
 
 ps = r.pubsub()
 ps.subscribe("channel")
 ps.psubscribe("pat*")
-assert [ps.get_message(timeout=5)["type"] for _ in range(2)] == ["subscribe", "psubscribe"]
+assert [ps.get_message(timeout=100)["type"] for _ in range(2)] == ["subscribe", "psubscribe"]
 assert r.publish("channel", "hello") == 1 and r.publish("pattern", "there") == 1
-assert [ps.get_message(timeout=5)["data"] for _ in range(2)] == ["hello", "there"]
+assert [ps.get_message(timeout=100)["data"] for _ in range(2)] == ["hello", "there"]
 
 threading.Timer(0.05, lambda: r.rpush("queue", "item")).start()
-assert r.blpop("queue", timeout=5) == ("queue", "item")
+assert r.blpop("queue", timeout=100) == ("queue", "item")
 
 r.xgroup_create("stream", "group", "0", mkstream=True)
 i = r.xadd("stream", {"f": "v"})

@@ -19,18 +19,24 @@ except redis.ResponseError:
     pass
 r.config_set("slowlog-log-slower-than", 0)
 r.ping()
-with socket.socket() as s:
-    s.bind(("127.0.0.1", 0))
-    web = s.getsockname()[1]
-exporter = subprocess.Popen(["prometheus-redis-exporter", "--redis.addr=redis://127.0.0.1:%s" % os.environ["PORT"],
-                             "--web.listen-address=127.0.0.1:%d" % web, "--check-single-keys=db0=list",
-                             "--include-config-metrics"])
+
+def start():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        web = s.getsockname()[1]
+    return web, subprocess.Popen(["prometheus-redis-exporter", "--redis.addr=redis://127.0.0.1:%s" % os.environ["PORT"],
+                                  "--web.listen-address=127.0.0.1:%d" % web, "--check-single-keys=db0=list",
+                                  "--include-config-metrics"])
+
+web, exporter = start()
 try:
-    for _ in range(200):
+    while True:
         try:
-            text = urllib.request.urlopen("http://127.0.0.1:%d/metrics" % web, timeout=5).read().decode()
+            text = urllib.request.urlopen("http://127.0.0.1:%d/metrics" % web, timeout=100).read().decode()
             break
         except OSError:
+            if exporter.poll() is not None: # somebody else took the port
+                web, exporter = start()
             time.sleep(0.05)
     value = {m[0]: float(m[1]) for m in re.findall(r"^(redis_\S+(?: \S+=\"[^\"]*\")*) (\S+)$", text, re.M)}
     for name, want in {

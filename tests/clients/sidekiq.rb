@@ -17,6 +17,7 @@ end
 class Fails
   include Sidekiq::Worker
   sidekiq_options retry: 3
+  sidekiq_retry_in { 3600 } # not while we look
   def perform
     DONE << :failed
     raise 'on purpose'

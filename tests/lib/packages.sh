@@ -47,8 +47,10 @@ for p in $missing; do
 done
 root=
 [ "$(id -u)" = 0 ] || root=sudo
-$root apt-get -qq update
-$root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
+# Others may be installing, and a network may fail for a moment; the lists that are there may do.
+apt="apt-get -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600"
+$root $apt update || echo "note: the lists of packages could not be renewed"
+$root env DEBIAN_FRONTEND=noninteractive $apt install -y --no-install-recommends $missing >/dev/null
 case " $missing " in
 *" redis-server "*)
 	# Only the program is wanted: its service would hold port 6379.
