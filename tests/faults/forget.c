@@ -6,7 +6,10 @@
  * name). Whoever kills the process makes the directory anew from these: what was written, made, renamed or removed and not
  * synced never happened.
  *
- * FORGET_SLOW_MS lets each fdatasync take so long: a slow disk.
+ * With FORGET_HOLD each fdatasync takes as long as there is a file "hold" in FORGET_SHADOW: a slow disk.
+ *
+ * A file "late" there has the longest time in ms that a sync took, and the longest for which the machine let a thread that
+ * sleeps for a moment wait: what was promised within a second can only be had so much later.
  *
  * A file keeps its id for life; inode numbers are used again, ids are not.
  */
@@ -17,11 +20,14 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FILES 4096
@@ -141,6 +147,60 @@ static void begin(void)
 	keep_names();
 }
 
+/* ------------------------------------------------------------------ lateness */
+
+#define BEAT_MS 10
+
+static pthread_once_t beating = PTHREAD_ONCE_INIT;
+static _Atomic int64_t slowest_ms, running_from_ms;
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void note_sync(int64_t took_ms)
+{
+	int64_t most = atomic_load(&slowest_ms);
+	while (took_ms > most && !atomic_compare_exchange_weak(&slowest_ms, &most, took_ms))
+		;
+}
+
+static void *beat(void *arg)
+{
+	char path[PATH_MAX], text[64];
+	int64_t last = now_ms(), gap = 0, told = -1;
+	snprintf(path, sizeof path, "%.3900s/late", shadow);
+	int fd = real_open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	for (;;) {
+		int64_t now = now_ms(), from = atomic_load(&running_from_ms);
+		gap = now - last - BEAT_MS > gap ? now - last - BEAT_MS : gap;
+		last = now;
+		if (from)
+			note_sync(now - from);
+		if (gap + atomic_load(&slowest_ms) != told) {
+			told = gap + atomic_load(&slowest_ms);
+			int n = snprintf(text, sizeof text, "%20lld %20lld\n", (long long)(told - gap), (long long)gap);
+			if (pwrite(fd, text, (size_t)n, 0) != n)
+				abort();
+		}
+		usleep(BEAT_MS * 1000);
+	}
+	return arg;
+}
+
+static void begin_beating(void)
+{
+	pthread_t t;
+	if (pthread_create(&t, NULL, beat, NULL))
+		abort();
+	pthread_detach(t);
+}
+
+/* ------------------------------------------------------------------ calls */
+
 static bool in_watched(const char *path)
 {
 	size_t len = strlen(watched);
@@ -156,6 +216,7 @@ int open(const char *path, int flags, ...)
 	pthread_once(&once, begin);
 	if (!(flags & O_CREAT) || !in_watched(path))
 		return real_open(path, flags, mode);
+	pthread_once(&beating, begin_beating);
 	pthread_mutex_lock(&lock);
 	struct stat st;
 	bool fresh = stat(path, &st) != 0;
@@ -186,21 +247,33 @@ static void synced(int fd)
 	pthread_mutex_unlock(&lock);
 }
 
+static int timed_sync(int fd, int (*sync)(int))
+{
+	int64_t from = now_ms(), none = 0;
+	bool first = atomic_compare_exchange_strong(&running_from_ms, &none, from);
+	synced(fd);
+	int r = sync(fd), err = errno;
+	note_sync(now_ms() - from);
+	if (first)
+		atomic_store(&running_from_ms, 0);
+	errno = err;
+	return r;
+}
+
 int fsync(int fd)
 {
 	pthread_once(&once, begin);
-	synced(fd);
-	return real_sync(fd);
+	return timed_sync(fd, real_sync);
 }
 
 int fdatasync(int fd)
 {
-	const char *slow = getenv("FORGET_SLOW_MS");
+	char hold[PATH_MAX];
 	pthread_once(&once, begin);
-	if (slow)
-		usleep((useconds_t)strtoul(slow, NULL, 10) * 1000);
-	synced(fd);
-	return real_datasync(fd);
+	snprintf(hold, sizeof hold, "%.3900s/hold", shadow);
+	while (getenv("FORGET_HOLD") && access(hold, F_OK) == 0)
+		usleep(BEAT_MS * 1000);
+	return timed_sync(fd, real_datasync);
 }
 
 int ftruncate(int fd, off_t len)
