@@ -378,7 +378,7 @@ static void sort_elements(struct call *c, const struct entry *e, struct options 
 	}
 	es.v = malloc((n ? n : 1) * sizeof *es.v);
 	if (es.v && e)
-		collect(&es, e, o->nosort && o->desc && entry_type(e) == STORE_ZSET);
+		collect(&es, e, o->nosort && o->desc && entry_type(e) != STORE_SET);
 	struct options weigh = *o;
 	weigh.by = o->nosort ? NULL : o->by;
 	if (!es.v || es.failed || !weigh_all(c, &es, &weigh)) {

@@ -84,16 +84,28 @@ static int redis_status_reply(lua_State *L)
 	return single_field(L, "ok");
 }
 
-/* A text without a code gets the code ERR. */
+/* Code and message, the message without line ends around it. */
+static void push_error_text(lua_State *L, const char *text)
+{
+	const char *space = strchr(text, ' '), *from = space ? space + 1 : text, *end = text + strlen(text);
+	while (end > from && strchr("\r\n", end[-1]))
+		end--;
+	while (from < end && strchr("\r\n", *from))
+		from++;
+	if (space)
+		lua_pushlstring(L, text, (size_t)(space - text));
+	else
+		lua_pushliteral(L, "ERR"); /* a text without a code */
+	lua_pushliteral(L, " ");
+	lua_pushlstring(L, from, (size_t)(end - from));
+	lua_concat(L, 3);
+}
+
 static int redis_error_reply(lua_State *L)
 {
 	if (lua_gettop(L) == 1 && lua_type(L, 1) == LUA_TSTRING) {
 		const char *text = lua_tostring(L, 1);
-		text += *text == '-';
-		if (strchr(text, ' '))
-			lua_pushstring(L, text);
-		else
-			lua_pushfstring(L, "ERR %s", text);
+		push_error_text(L, text + (*text == '-'));
 		lua_replace(L, 1);
 	}
 	return single_field(L, "err");

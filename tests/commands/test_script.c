@@ -34,6 +34,8 @@ START_TEST(test_results)
 	expect_eval("return {err='MY error'}", "-MY error\r\n");
 	expect_eval("return redis.error_reply('x')", "-ERR x\r\n");
 	expect_eval("return redis.error_reply('-CODE x')", "-CODE x\r\n");
+	expect_eval("return redis.error_reply('\\r\\nX\\n').err", "$5\r\nERR X\r\n");
+	expect_eval("return redis.error_reply('-A\\n B\\r\\n').err", "$4\r\nA\n B\r\n");
 	expect_eval("return redis.status_reply('S')", "+S\r\n");
 	expect_eval("return {double=0.5}", "$3\r\n0.5\r\n");
 	expect_eval("return redis.sha1hex('')", "$40\r\nda39a3ee5e6b4b0d3255bfef95601890afd80709\r\n");

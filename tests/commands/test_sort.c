@@ -12,6 +12,7 @@ START_TEST(test_orders)
 	expect(c, "SORT l DESC LIMIT 1 2", "*2\r\n$2\r\n10\r\n$1\r\n9\r\n");
 	expect(c, "SORT l ALPHA", "*5\r\n$1\r\n1\r\n$2\r\n10\r\n$1\r\n2\r\n$2\r\n33\r\n$1\r\n9\r\n");
 	expect(c, "SORT l BY nosort", "*5\r\n$2\r\n10\r\n$1\r\n9\r\n$1\r\n2\r\n$2\r\n33\r\n$1\r\n1\r\n");
+	expect(c, "SORT l BY nosort DESC LIMIT 1 2", "*2\r\n$2\r\n33\r\n$1\r\n2\r\n");
 	expect_any(c, "RPUSH words b a c");
 	expect(c, "SORT words", "-ERR One or more scores can't be converted into double\r\n");
 	expect(c, "SORT words ALPHA DESC", "*3\r\n$1\r\nc\r\n$1\r\nb\r\n$1\r\na\r\n");

@@ -71,13 +71,13 @@ static void cut(char *s)
 
 static void mismatch(struct run *r, int side, char *command, char *ours, char *theirs)
 {
-	cut(command);
-	cut(ours);
-	cut(theirs);
 	if (allow_matches(r->sides.side[0].name, command, ours, theirs)) {
 		r->allowed++;
 		return;
 	}
+	cut(command);
+	cut(ours);
+	cut(theirs);
 	r->mismatches++;
 	r->broken = true;
 	printf("MISMATCH  seed %" PRIu64 ", RESP%d, connection %d, %s against %s\n  command %s\n  ours    %s\n  theirs  %s\n"
