@@ -19,19 +19,12 @@
 #define CONNS_ACTIVE 16 /* in one window: with fewer there is little to gather */
 #define CONNS_FULL 48   /* from here on a sleep has its full length */
 #define TURN_SHARE 3    /* a turn that served a third of the active connections has little left to save */
-#define BUSY_ON 0.6     /* share of a core at which gathering begins: below it a sleep would only delay replies */
-#define BUSY_OFF 0.4    /* and ends: what is gathered costs less */
-
-static int64_t cpu_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+#define BUSY_ON 0.6     /* share of the time at which gathering begins: below it a sleep would only delay replies. A loop */
+#define BUSY_OFF 0.4    /* that waits for its core is busy, too. Where it ends: what is gathered costs less */
 
 void gather_start(struct net_loop *l)
 {
-	l->gather = (struct gather){ .window = 1, .begin_ns = l->woke_ns, .cpu_ns = cpu_ns() };
+	l->gather = (struct gather){ .window = 1, .begin_ns = l->woke_ns, .busy_ns = l->stats.busy_ns };
 #ifdef __linux__
 	if (l->server->o.gather_us > 0)
 		prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* else the kernel adds 50 us to each sleep */
@@ -54,12 +47,11 @@ void gather_turn(struct net_loop *l, int events)
 	int64_t took = l->woke_ns - g->begin_ns;
 	if (took < WINDOW_NS)
 		return;
-	int64_t cpu = cpu_ns();
-	double busy = (double)(cpu - g->cpu_ns) / (double)took;
+	double busy = (double)(l->stats.busy_ns - g->busy_ns) / (double)took;
 	bool pays = took < LULL_NS && g->conns >= CONNS_ACTIVE && busy > (g->active ? BUSY_OFF : BUSY_ON);
 	g->active = !pays ? 0 : g->conns < CONNS_FULL ? g->conns : CONNS_FULL;
 	g->begin_ns = l->woke_ns;
-	g->cpu_ns = cpu;
+	g->busy_ns = l->stats.busy_ns;
 	g->conns = 0;
 	g->window++;
 }

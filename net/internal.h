@@ -158,7 +158,8 @@ struct gather {
 	int last_events;
 	uint32_t active;        /* connections that make it worth while, at most CONNS_FULL; 0: it does not pay */
 	uint32_t window, conns; /* its number, and the connections that were read in it */
-	int64_t begin_ns, cpu_ns;
+	int64_t begin_ns;
+	uint64_t busy_ns;
 };
 
 void gather_start(struct net_loop *l);
