@@ -55,13 +55,17 @@ void net_post_hold(void)
 	held.depth++;
 }
 
-void net_post_release(void)
+void net_post_flush(void)
 {
-	if (--held.depth)
-		return;
 	for (unsigned i = 0; i < held.n; i++)
 		wake_for_message(held.loops[i]);
 	held.n = 0;
+}
+
+void net_post_release(void)
+{
+	if (--held.depth == 0)
+		net_post_flush();
 }
 
 /* All that has come, oldest first. */

@@ -251,9 +251,11 @@ struct net_msg {
 void net_post(struct net_loop *l, struct net_msg *m);
 /* Bytes of messages queued and not yet run: for back-pressure. [any] */
 size_t net_loop_posted_bytes(const struct net_loop *l);
-/* Hold back wake-up system calls of this thread's posts until net_post_release() (short critical sections). [loop] */
+/* Hold back wake-up system calls of this thread's posts until net_post_release() (short sections; they nest), or make those
+ * held back so far. [loop] */
 void net_post_hold(void);
 void net_post_release(void);
+void net_post_flush(void);
 /* Wake the loop so that it makes a turn. [any] */
 void net_loop_wake(struct net_loop *l);
 /* Ask for another turn without waiting in the poller. [loop] */

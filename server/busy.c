@@ -166,6 +166,7 @@ void busy_turn(struct worker *w)
 	if (w->restricted || !w->net || !busy_keep(w))
 		return;
 	put_aside(w, &o);
+	net_post_flush(); /* what came before this command does not wait for its end */
 	w->restricted = true;
 	net_loop_inner_turn(w->net, turn_restricted);
 	w->restricted = false;

@@ -488,9 +488,11 @@ void turn_before_write(struct net_loop *loop)
 	for (unsigned i = 0; i < w->n;) {
 		unsigned end = w->n - i > BATCH ? i + BATCH : w->n;
 		prefetch(w, &w->items[i], end - i);
+		net_post_hold(); /* other loops wake once for what a batch tells them, and then find all of it */
 		while (i < end)
 			i = run_client(w, i, end);
 		exec_end_batch(w->index);
+		net_post_release();
 		if (i < w->n) {
 			worker_refresh_clock(w);
 			flush_long_turn(w, &flushed_ms);
