@@ -53,7 +53,7 @@ def blocked(bench, r):
     servers = bench.start_all()
     r["blpop"] = bench.alternate(servers, lambda s: bench.work(
         s, "-c", 50, "-n", 10_000 if bench.quick else 60_000, "-B", WAITERS, "-b", "BLPOP queue 0", "-a",
-        "LPUSH queue {x:64}"))
+        "LPUSH queue {x:64}"), bench.reps * 3)
     stop(servers)
 
 
