@@ -31,10 +31,15 @@ void gather_start(struct net_loop *l)
 #endif
 }
 
+void net_loop_gather(struct net_loop *l, bool on)
+{
+	l->gather.off = !on;
+}
+
 void gather_wait(struct net_loop *l)
 {
 	const struct gather *g = &l->gather;
-	if (!g->active || g->last_events < 1 || g->last_events >= (int)g->active / TURN_SHARE)
+	if (!g->active || g->off || g->last_events < 1 || g->last_events >= (int)g->active / TURN_SHARE)
 		return;
 	struct timespec t = { .tv_nsec = (long)l->server->o.gather_us * 1000 * g->active / CONNS_FULL };
 	nanosleep(&t, NULL);

@@ -155,6 +155,7 @@ struct udp_batch;
 
 /* gather.c: what this window of time has seen, and whether the last one said that gathering pays. */
 struct gather {
+	bool off; /* the user's word */
 	int last_events;
 	uint32_t active;        /* connections that make it worth while, at most CONNS_FULL; 0: it does not pay */
 	uint32_t window, conns; /* its number, and the connections that were read in it */

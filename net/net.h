@@ -349,7 +349,10 @@ int net_write_ref(struct net_conn *c, const void *buf, size_t len, void (*releas
 int net_write_view(struct net_conn *c, const void *buf, size_t len);
 /* Write what is queued now instead of in stage 3. 0, or -errno. */
 int net_flush(struct net_conn *c);
-/* The same for every connection of the loop that has output: in the middle of a long turn. Not between net_out_begin()
+/* Whether the loop may sleep to gather events (gather_us) from now on, as it does at first: not while its clients wait for
+ * something else than the loop. [loop] */
+void net_loop_gather(struct net_loop *l, bool on);
+/* net_flush() for every connection of the loop that has output: in the middle of a long turn. Not between net_out_begin()
  * and net_out_end(). */
 void net_loop_flush(struct net_loop *l);
 /* Queued, unsent bytes, and the bytes of memory that holds them. */

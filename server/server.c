@@ -180,6 +180,8 @@ static void loop_stop(struct net_loop *l)
 
 static int before_wait(struct net_loop *l, int timeout_ms)
 {
+	/* Where replies wait for the disk, all clients wait for it at once: nothing would come during the sleep. */
+	net_loop_gather(l, !hold_on());
 	exec_out((unsigned)net_loop_index(l));
 	return timeout_ms;
 }

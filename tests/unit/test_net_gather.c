@@ -98,6 +98,19 @@ START_TEST(test_sleeps)
 }
 END_TEST
 
+START_TEST(test_off)
+{
+	window(50, 0.85, 2);
+	ck_assert(sleeps());
+	net_loop_gather(&loop, false);
+	ck_assert(!sleeps());
+	window(50, 0.85, 2);
+	ck_assert(!sleeps());
+	net_loop_gather(&loop, true);
+	ck_assert(sleeps());
+}
+END_TEST
+
 /* Within a window only the last turn counts. */
 START_TEST(test_within_a_window)
 {
@@ -122,6 +135,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, test_begins_and_ends);
 	tcase_add_test(t, test_sleeps);
+	tcase_add_test(t, test_off);
 	tcase_add_test(t, test_within_a_window);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
