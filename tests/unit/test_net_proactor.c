@@ -439,7 +439,7 @@ START_TEST(expired_reads_keep_their_place)
 				continue;
 			ck_assert_ptr_eq(r[i].ctx, seen ? rest : head);
 			ck_assert_int_eq(r[i].err, seen ? 0 : -ETIMEDOUT);
-			ck_assert_mem_eq(r[i].buf, "abcdefghi" + have, r[i].n); /* each goes on where the other ended */
+			ck_assert_mem_eq(r[i].buf, &"abcdefghi"[have], r[i].n); /* each goes on where the other ended */
 			have += r[i].n;
 			if (!seen++ && have == 6)
 				fix_send(peer, "ghi", 3); /* the machine was slow: it took both */
