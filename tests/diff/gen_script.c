@@ -83,6 +83,14 @@ static void local(struct text *t)
 
 static void call(struct text *t);
 
+/* Of a call; an integer's text is the same in 7.0 as long as it still is one as a double. */
+static void result(struct text *t)
+{
+	add(t, "(function(x) return type(x) == 'number' and x >= 2^63 and tostring(x) or x end)(");
+	call(t);
+	add(t, ")");
+}
+
 /* Numbers whose text is the same since 7.0; the others have a row of their own. */
 static void argument(struct text *t)
 {
@@ -99,7 +107,7 @@ static void argument(struct text *t)
 		}
 		/* fall through */
 	case 10: add(t, "KEYS[1]"); break;
-	default: gen_chance(t->g, 40) ? call(t) : string(t); break;
+	default: gen_chance(t->g, 40) ? result(t) : string(t); break;
 	}
 }
 
