@@ -772,26 +772,16 @@ bool bptree_at(const struct bptree *t, size_t rank, struct bptree_pos *pos)
 	return true;
 }
 
-/* Items are anywhere in memory: load those that are soon asked for. */
-#define AHEAD 6
-
 bool bptree_next(struct bptree_pos *pos)
 {
 	const struct bptree_leaf *l = pos->leaf;
-	if (++pos->index < l->n) {
-		if (pos->index + AHEAD < l->n)
-			__builtin_prefetch(leaf_item(l, pos->index + AHEAD));
-		else if (l->next && pos->index + AHEAD == l->n)
-			__builtin_prefetch(l->next);
+	if (pos->index + 1 < l->n) {
+		pos->index++;
 		return true;
 	}
-	if (!l->next) {
-		pos->index--;
+	if (!l->next)
 		return false;
-	}
 	*pos = (struct bptree_pos){l->next, 0};
-	for (unsigned i = 1; i <= AHEAD && i < pos->leaf->n; i++)
-		__builtin_prefetch(leaf_item(pos->leaf, i));
 	return true;
 }
 
@@ -799,18 +789,55 @@ bool bptree_prev(struct bptree_pos *pos)
 {
 	const struct bptree_leaf *l = pos->leaf;
 	if (pos->index) {
-		if (--pos->index >= AHEAD)
-			__builtin_prefetch(leaf_item(l, pos->index - AHEAD));
-		else if (l->prev && pos->index == AHEAD - 1)
-			__builtin_prefetch(l->prev);
+		pos->index--;
 		return true;
 	}
 	if (!l->prev)
 		return false;
 	*pos = (struct bptree_pos){l->prev, l->prev->n - 1};
-	for (unsigned i = 1; i <= AHEAD && i <= pos->index; i++)
-		__builtin_prefetch(leaf_item(pos->leaf, pos->index - i));
 	return true;
+}
+
+/* Of one leaf. Items are anywhere in memory: load those that are soon asked for. */
+static unsigned take_forward(struct bptree_pos *pos, void **items, unsigned max)
+{
+	const struct bptree_leaf *l = pos->leaf;
+	unsigned from = pos->index, n = l->n - from < max ? l->n - from : max;
+	for (unsigned i = 0; i < n; i++)
+		items[i] = leaf_item(l, from + i);
+	for (unsigned i = from + n; i < l->n && i < from + 2 * max; i++)
+		__builtin_prefetch(leaf_item(l, i));
+	pos->index += n;
+	if (pos->index == l->n) {
+		*pos = (struct bptree_pos){l->next, 0};
+		for (unsigned i = 0; l->next && i < max && i < l->next->n; i++)
+			__builtin_prefetch(leaf_item(l->next, i));
+	} else if (l->next && pos->index + 2 * max >= l->n) {
+		__builtin_prefetch(l->next);
+		__builtin_prefetch(l->next->item);
+	}
+	return n;
+}
+
+static unsigned take_backward(struct bptree_pos *pos, void **items, unsigned max)
+{
+	const struct bptree_leaf *l = pos->leaf;
+	unsigned left = pos->index + 1, n = left < max ? left : max;
+	for (unsigned i = 0; i < n; i++)
+		items[i] = leaf_item(l, left - 1 - i);
+	left -= n;
+	for (unsigned i = 0; i < left && i < max; i++)
+		__builtin_prefetch(leaf_item(l, left - 1 - i));
+	if (left)
+		pos->index = left - 1;
+	else
+		*pos = (struct bptree_pos){l->prev, l->prev ? l->prev->n - 1 : 0};
+	return n;
+}
+
+unsigned bptree_take(struct bptree_pos *pos, void **items, unsigned max, bool reverse)
+{
+	return reverse ? take_backward(pos, items, max) : take_forward(pos, items, max);
 }
 
 void *bptree_item(const struct bptree_pos *pos)

@@ -104,6 +104,9 @@ bool bptree_at(const struct bptree *t, size_t rank, struct bptree_pos *pos);
 bool bptree_next(struct bptree_pos *pos);
 bool bptree_prev(struct bptree_pos *pos);
 void *bptree_item(const struct bptree_pos *pos);
+/* Up to max (not 0) items from the position on or, in reverse, down; at least one. The position is then behind them: leaf is
+ * NULL where there are no more. */
+unsigned bptree_take(struct bptree_pos *pos, void **items, unsigned max, bool reverse);
 double bptree_score(const struct bptree_pos *pos); /* without touching the item */
 
 /* For tests: whether all invariants hold. */

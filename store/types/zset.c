@@ -484,6 +484,8 @@ void zset_remove_range(struct value *z, size_t from, size_t n)
 void zset_iter_init(struct zset_iter *it, const struct value *z, size_t rank, bool reverse)
 {
 	it->reverse = reverse;
+	it->at = it->taken = 0;
+	it->want = 2; /* who wants only a few need not wait for many */
 	if (is_listpack(z)) {
 		it->lp = z->ptr;
 		it->p = rank <= INT32_MAX ? listpack_at(it->lp, (int64_t)rank * 2) : NULL;
@@ -494,7 +496,7 @@ void zset_iter_init(struct zset_iter *it, const struct value *z, size_t rank, bo
 	}
 }
 
-bool zset_iter_next(struct zset_iter *it, struct zset_item *item)
+bool zset_iter_more(struct zset_iter *it, struct zset_item *item)
 {
 	if (it->lp) {
 		if (!it->p)
@@ -510,11 +512,11 @@ bool zset_iter_next(struct zset_iter *it, struct zset_item *item)
 	}
 	if (!it->pos.leaf)
 		return false;
-	item->ptr = bptree_item_member(bptree_item(&it->pos), &item->len);
-	item->score = bptree_score(&it->pos);
-	if (!(it->reverse ? bptree_prev(&it->pos) : bptree_next(&it->pos)))
-		it->pos.leaf = NULL;
-	return true;
+	it->at = 0;
+	it->taken = bptree_take(&it->pos, it->items, it->want, it->reverse);
+	if (it->want < ZSET_AHEAD)
+		it->want *= 2;
+	return zset_iter_next(it, item);
 }
 
 static void read_tree_item(const void *from, struct zset_item *item)

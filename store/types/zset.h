@@ -74,16 +74,29 @@ struct zset_item {
 	char buf[NUMBER_MAX]; /* where ptr points if the listpack holds an integer: do not copy the struct */
 };
 
+#define ZSET_AHEAD 16
+
 struct zset_iter {
 	const uint8_t *lp;
 	uint8_t *p;
-	struct bptree_pos pos;
+	struct bptree_pos pos; /* behind what was taken already */
 	bool reverse;
+	unsigned at, taken, want;
+	void *items[ZSET_AHEAD];
 };
 /* Start at a rank. */
 void zset_iter_init(struct zset_iter *it, const struct value *z, size_t rank, bool reverse);
-/* The next one; false: the end. */
-bool zset_iter_next(struct zset_iter *it, struct zset_item *item);
+bool zset_iter_more(struct zset_iter *it, struct zset_item *item);
+/* The next one; false: the end. The sorted set must not change meanwhile. */
+static inline bool zset_iter_next(struct zset_iter *it, struct zset_item *item)
+{
+	if (it->at == it->taken)
+		return zset_iter_more(it, item);
+	const void *from = it->items[it->at++];
+	item->ptr = bptree_item_member(from, &item->len);
+	item->score = bptree_item_score(from);
+	return true;
+}
 
 /* As hashtab_scan(); a listpack is visited whole. */
 typedef void zset_visit(void *ctx, const struct zset_item *item);

@@ -124,6 +124,25 @@ static void check_rank(struct rng *r, const struct bptree *t, const struct model
 	ck_assert_ptr_eq(bptree_item(&pos), m->item[i]);
 }
 
+/* In pieces of any size from anywhere, both ways. */
+static void check_take(struct rng *r, const struct bptree *t, const struct model *m)
+{
+	struct bptree_pos pos;
+	void *items[20];
+	bool reverse = rng_below(r, 2);
+	if (!m->n)
+		return;
+	size_t at = rng_below(r, m->n), left = reverse ? at + 1 : m->n - at;
+	ck_assert(bptree_at(t, at, &pos));
+	while (pos.leaf) {
+		unsigned max = 1 + (unsigned)rng_below(r, 20), n = bptree_take(&pos, items, max, reverse);
+		ck_assert(n && n <= max && n <= left);
+		for (unsigned i = 0; i < n; i++, left--)
+			ck_assert_ptr_eq(items[i], m->item[reverse ? left - 1 : m->n - left]);
+	}
+	ck_assert_uint_eq(left, 0);
+}
+
 static int against(const void *item, const struct bptree_key *key)
 {
 	double s = bptree_item_score(item);
@@ -234,6 +253,8 @@ START_TEST(test_random_ops)
 		} else if (!rng_below(&r, 20)) {
 			do_range(&r, t, &m);
 		}
+		if (i % 16 == 1)
+			check_take(&r, t, &m);
 		check_rank(&r, t, &m);
 		if (i % 16 == 0)
 			check_seek(&r, t, &m, kind);
