@@ -139,18 +139,49 @@ void reply_status(struct reply *r, const char *text)
 	*r->cur++ = '\n';
 }
 
+#define SHORT_BULK 99 /* two digits of length */
+
+/* Most elements are so short that the calls would cost more than the bytes. */
+static inline char *put_short(char *p, const char *bytes, size_t len)
+{
+	*p++ = '$';
+	if (len >= 10)
+		*p++ = (char)('0' + len / 10);
+	*p++ = (char)('0' + len % 10);
+	memcpy(p, "\r\n", 2);
+	p += 2;
+	if (len > 32) {
+		memcpy(p, bytes, len);
+	} else if (len >= 16) { /* twice the same size, which overlap */
+		memcpy(p, bytes, 16);
+		memcpy(p + len - 16, bytes + len - 16, 16);
+	} else if (len >= 8) {
+		memcpy(p, bytes, 8);
+		memcpy(p + len - 8, bytes + len - 8, 8);
+	} else if (len >= 4) {
+		memcpy(p, bytes, 4);
+		memcpy(p + len - 4, bytes + len - 4, 4);
+	} else {
+		for (size_t i = 0; i < len; i++)
+			p[i] = bytes[i];
+	}
+	return p + len;
+}
+
 void reply_bulk(struct reply *r, const void *bytes, size_t len)
 {
 	if (!reply_room(r, len + HEADER_MAX + 2))
 		return;
 	char *p = r->cur;
-	p += put_header(p, '$', len);
-	if (len)
+	if (__builtin_expect(len <= SHORT_BULK, 1)) {
+		p = put_short(p, bytes, len);
+	} else {
+		p += put_header(p, '$', len);
 		memcpy(p, bytes, len);
-	p += len;
-	*p++ = '\r';
-	*p++ = '\n';
-	r->cur = p;
+		p += len;
+	}
+	memcpy(p, "\r\n", 2);
+	r->cur = p + 2;
 }
 
 void reply_cstr(struct reply *r, const char *text)

@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "store/memory.h"
+#include "store/memory_class.h"
 
 #define HEADER 6
-#define END 0xff
+#define END LISTPACK_END
 #define COUNT_UNKNOWN 65535u
 
 /* Encoding bytes of those that are not told by their upper bits. */
@@ -158,6 +159,11 @@ uint8_t *listpack_next(const uint8_t *lp, const uint8_t *p)
 	(void)lp;
 	p = skip_element(p);
 	return *p == END ? NULL : (uint8_t *)p;
+}
+
+const uint8_t *listpack_skip(const uint8_t *p)
+{
+	return skip_element(p);
 }
 
 uint8_t *listpack_prev(const uint8_t *lp, const uint8_t *p)
@@ -471,7 +477,8 @@ static int splice(uint8_t **lpp, size_t at, size_t old, size_t fresh)
 		if (!listpack_fits(lp, fresh - old))
 			return -EFBIG;
 		need = total + (fresh - old);
-		if (need > mem_size(lp)) {
+		/* The block has at least the class of what it holds; the allocator is asked only beyond that. */
+		if (mem_class_(need) > mem_class_(total) && need > mem_size(lp)) {
 			lp = mem_realloc(lp, need);
 			if (!lp)
 				return -ENOMEM;

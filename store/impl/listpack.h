@@ -60,6 +60,24 @@ uint8_t *listpack_at(const uint8_t *lp, int64_t index);
 
 /* Read the element; str points into the listpack. */
 void listpack_get(const uint8_t *p, struct listpack_item *item);
+/* What ends a listpack, where the next element would begin. */
+#define LISTPACK_END 0xff
+/* Where the element behind begins, or LISTPACK_END stands. */
+const uint8_t *listpack_skip(const uint8_t *p);
+/* Read the element, and skip it: for walks over many, of which most are short. */
+static inline const uint8_t *listpack_read(const uint8_t *p, struct listpack_item *item)
+{
+	if ((*p & 0xc0) == 0x80) { /* less than 64 bytes, so that the back length is one */
+		*item = (struct listpack_item){ (const char *)p + 1, *p & 63u, 0 };
+		return p + 2 + item->len;
+	}
+	if (*p < 0x80) {
+		*item = (struct listpack_item){ NULL, 0, *p };
+		return p + 2;
+	}
+	listpack_get(p, item);
+	return listpack_skip(p);
+}
 /* The element as bytes: an integer is printed into buf. */
 const char *listpack_text(const uint8_t *p, char buf[static NUMBER_MAX], size_t *len);
 /* Bytes that the element takes, with its back length. */

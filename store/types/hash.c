@@ -284,7 +284,7 @@ void hash_begin(struct hash_iter *it, const struct value *v)
 {
 	it->lp = is_packed(v) ? v->ptr : NULL;
 	if (it->lp)
-		it->p = listpack_first(it->lp);
+		it->p = it->lp + LISTPACK_EMPTY_BYTES - 1;
 	else
 		hashtab_begin(&it->table, v->ptr);
 }
@@ -297,12 +297,9 @@ bool hash_next(struct hash_iter *it, struct value_item *field, struct value_item
 			pair_items(pair, field, val);
 		return pair;
 	}
-	if (!it->p)
+	if (*it->p == LISTPACK_END)
 		return false;
-	listpack_get(it->p, field);
-	it->p = listpack_next(it->lp, it->p);
-	listpack_get(it->p, val);
-	it->p = listpack_next(it->lp, it->p);
+	it->p = listpack_read(listpack_read(it->p, field), val);
 	return true;
 }
 

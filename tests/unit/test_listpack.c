@@ -127,6 +127,10 @@ START_TEST(test_boundaries)
 		struct listpack_item item;
 		listpack_get(p, &item);
 		ck_assert_uint_eq(item.len, cases[i].len);
+		struct listpack_item read;
+		ck_assert_ptr_eq(listpack_read(p, &read), p + cases[i].cost);
+		ck_assert(read.str == item.str && read.len == item.len && read.num == item.num);
+		ck_assert_ptr_eq(listpack_skip(p), p + cases[i].cost);
 		ck_assert(listpack_equal(listpack_prev(lp, p), "a", 1));
 		listpack_free(lp);
 	}
