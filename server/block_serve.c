@@ -109,7 +109,7 @@ void block_touched(struct call *c, const struct store_key *key, unsigned kinds, 
 	struct block_queue *q = block_queue_find(c->op.store, c->op.db, key);
 	if (!q)
 		return;
-	if (!q->if_gone && !may_serve(c, key, notify_class, event))
+	if (!q->if_gone && ((kinds & TOUCH_OVER) || !may_serve(c, key, notify_class, event)))
 		return;
 	/* Without a lock that lasts there is only expiry and eviction. */
 	bool lasting = c->client && c->held != CALL_HOLDS_NONE;

@@ -96,6 +96,7 @@ extern unsigned call_feeds;
 enum touch_kind {
 	TOUCH_CHANGE = 1, /* the key's value or existence changed */
 	TOUCH_EVENT = 2,  /* an event to be published; event is not NULL */
+	TOUCH_OVER = 4,   /* the new value stands where another one was: no key has come that somebody may wait for */
 };
 void call_feed(struct call *c, const struct store_key *key, unsigned kinds, unsigned notify_class, const char *event);
 static inline bool call_observed(void)
@@ -113,6 +114,13 @@ static inline void call_touch(struct call *c, const struct store_key *key, unsig
 	c->dirty++;
 	if (call_observed())
 		call_feed(c, key, TOUCH_CHANGE | (event ? TOUCH_EVENT : 0), notify_class, event);
+}
+/* The same for a key that was written over as a whole. */
+static inline void call_touch_over(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)
+{
+	c->dirty++;
+	if (call_observed())
+		call_feed(c, key, TOUCH_CHANGE | TOUCH_EVENT | TOUCH_OVER, notify_class, event);
 }
 /* An event without a change (e.g. "del" of a destination already counted). */
 static inline void call_event(struct call *c, const struct store_key *key, unsigned notify_class, const char *event)

@@ -89,9 +89,12 @@ void store_result(struct call *c, const struct store_key *key, enum store_type_i
 			reply_oom(c->reply);
 			return;
 		}
-		if (!exists)
+		if (exists) {
+			call_touch_over(c, key, notify_class, event);
+		} else {
 			call_event(c, key, NOTIFY_NEW, "new");
-		call_touch(c, key, notify_class, event);
+			call_touch(c, key, notify_class, event);
+		}
 	} else {
 		store_types[type]->free(take->encoding, take->ptr);
 		if (exists) {

@@ -42,15 +42,18 @@ void zset_store(struct call *c, const struct store_key *key, struct zset_builder
 		reply_oom(c->reply);
 		return;
 	}
-	bool fresh = call_observed() && !store_exists(&c->op, key);
+	bool over = call_observed() && store_exists(&c->op, key);
 	if (!store_replace(&c->op, key, STORE_ZSET, z.encoding, z.ptr, STORE_NO_EXPIRY)) {
 		zset_free(&z);
 		reply_oom(c->reply);
 		return;
 	}
-	if (fresh)
+	if (over) {
+		call_touch_over(c, key, NOTIFY_ZSET, event);
+	} else {
 		call_event(c, key, NOTIFY_NEW, "new");
-	call_touch(c, key, NOTIFY_ZSET, event);
+		call_touch(c, key, NOTIFY_ZSET, event);
+	}
 	count_more(c, count);
 	reply_int(c->reply, (int64_t)n);
 }

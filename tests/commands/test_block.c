@@ -336,6 +336,31 @@ START_TEST(test_other_ways_to_make_a_key)
 }
 END_TEST
 
+/* A key of another type that is written over is no new one, in Redis either; one that is made again, or comes by RENAME, is. */
+START_TEST(test_written_over)
+{
+	struct resp_client *k = waits("BLPOP k 0"), *z = waits("BZPOPMIN k 0");
+	expect_any(c, "RPUSH l 1");
+	expect_any(c, "GEOADD z 1 1 m");
+	expect(c, "SET k x", OK);
+	expect(c, "SORT l STORE k", ":1\r\n");
+	expect(c, "ZUNIONSTORE k 1 z", ":1\r\n");
+	expect(c, "GEORADIUS z 1 1 1 km STORE k", ":1\r\n");
+	expect(c, "SORT l STORE k", ":1\r\n");
+	ck_assert_int_eq(info_int(c, "clients", "blocked_clients"), 2);
+	expect(c, "ZRANGESTORE z2 z 0 -1", ":1\r\n");
+	expect(c, "RENAME z2 k", OK);
+	expect_last(z, "*3\r\n$1\r\nk\r\n$1\r\nm\r\n$16\r\n3377822707026402\r\n");
+	expect(c, "SORT l STORE k", ":1\r\n");
+	expect_last(k, "*2\r\n$1\r\nk\r\n$1\r\n1\r\n");
+	/* Who waits for news of a group is told that it is gone. */
+	expect(c, "XGROUP CREATE k g $ MKSTREAM", OK);
+	k = waits("XREADGROUP GROUP g c BLOCK 0 STREAMS k >");
+	expect(c, "SORT l STORE k", ":1\r\n");
+	expect_last(k, WRONG);
+}
+END_TEST
+
 /* Waiters see what a script left, whether it named its keys or not. */
 START_TEST(test_scripts)
 {
@@ -638,6 +663,6 @@ END_TEST
 
 COMMAND_TESTS_WITH("block", "enable-debug-command yes\n", test_without_waiting, test_arguments, test_timeouts, test_served,
                    test_moves, test_chains, test_many_destinations, test_order, test_transactions, test_other_types,
-                   test_other_ways_to_make_a_key, test_scripts, test_users, test_waitaof,
-                   test_idle_timeout, test_stop, test_databases, test_streams, test_groups, test_unblock, test_pipelines,
-                   test_clients_that_go, test_journal, test_memory, test_statistics)
+                   test_written_over, test_other_ways_to_make_a_key, test_scripts, test_users, test_waitaof,
+                   test_idle_timeout, test_stop, test_databases, test_streams, test_groups, test_unblock,
+                   test_pipelines, test_clients_that_go, test_journal, test_memory, test_statistics)
