@@ -108,20 +108,38 @@ void mailbox_run(struct net_loop *l)
 		run_all(l, take_all(l));
 }
 
+/* Of the messages from m on, those with this run() are run, the others put behind l->later. */
+static void run_those(struct net_loop *l, struct net_msg *m, void (*run)(struct net_loop *l, struct net_msg *m))
+{
+	struct net_msg *first = NULL, **end = &first;
+	for (; m; m = m->next) {
+		struct net_msg ***list = m->run == run ? &end : &l->later_end;
+		**list = m;
+		*list = &m->next;
+	}
+	*end = NULL;
+	*l->later_end = NULL;
+	run_all(l, first);
+}
+
 void mailbox_run_only(struct net_loop *l, void (*run)(struct net_loop *l, struct net_msg *m))
 {
 	if (!atomic_load_explicit(&l->inbox, memory_order_relaxed))
 		return;
-	for (struct net_msg *m = take_all(l), *next; m; m = next) {
-		next = m->next;
-		m->next = NULL;
-		if (m->run == run) {
-			run_one(l, m);
-			continue;
-		}
-		*(l->later ? l->later_end : &l->later) = m;
-		l->later_end = &m->next;
+	if (!l->later)
+		l->later_end = &l->later;
+	run_those(l, take_all(l), run);
+}
+
+void net_loop_run_posted(struct net_loop *l, void (*run)(struct net_loop *l, struct net_msg *m))
+{
+	struct net_msg *later = l->later;
+	if (later) {
+		l->later = NULL;
+		l->later_end = &l->later;
+		run_those(l, later, run);
 	}
+	mailbox_run_only(l, run);
 }
 
 size_t net_loop_posted_bytes(const struct net_loop *l)

@@ -256,6 +256,8 @@ size_t net_loop_posted_bytes(const struct net_loop *l);
 void net_post_hold(void);
 void net_post_release(void);
 void net_post_flush(void);
+/* Run now, and not in their turn, those posted messages that have this run(); the others wait on, in their order. [loop] */
+void net_loop_run_posted(struct net_loop *l, void (*run)(struct net_loop *l, struct net_msg *m));
 /* Wake the loop so that it makes a turn. [any] */
 void net_loop_wake(struct net_loop *l);
 /* Ask for another turn without waiting in the poller. [loop] */

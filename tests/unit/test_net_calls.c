@@ -249,6 +249,68 @@ START_TEST(contexts_and_posts_that_are_held)
 }
 END_TEST
 
+static char order[16];
+static unsigned ran;
+
+static void say_a(struct net_loop *l, struct net_msg *m)
+{
+	(void)l;
+	order[ran++] = 'a';
+	order[ran++] = m->next && m->next->run == say_a ? '+' : '.';
+	free(m);
+}
+
+static void say_b(struct net_loop *l, struct net_msg *m)
+{
+	(void)l;
+	order[ran++] = 'b';
+	free(m);
+	latch_add(&closed, 1);
+}
+
+static void post(struct net_loop *l, void (*run)(struct net_loop *, struct net_msg *))
+{
+	struct net_msg *m = calloc(1, sizeof *m);
+	m->run = run;
+	net_post(l, m);
+}
+
+static void nothing(struct net_loop *l)
+{
+	(void)l;
+}
+
+static void post_and_run(struct net_loop *l, void *arg)
+{
+	(void)arg;
+	net_loop_run_posted(l, say_a); /* there is none */
+	post(l, say_b);
+	post(l, say_a);
+	bool later = net_loop_inner_turn(l, nothing) == 0; /* which leaves them for later */
+	post(l, say_a);
+	post(l, say_b);
+	post(l, say_a);
+	net_loop_run_posted(l, say_a);
+	ck_assert_str_eq(order, later ? "a.a+a." : "a+a+a.");
+	post(l, say_b);
+}
+
+START_TEST(posts_that_are_run_before_their_turn)
+{
+	const struct net_events e = { 0 };
+	struct net_options o;
+	reset();
+	ran = 0;
+	memset(order, 0, sizeof order);
+	fix_options(&o, _i, 1);
+	struct net_server *s = fix_start(&e, &o, NULL, NULL);
+	fix_run(net_server_loop(s, 0), post_and_run, NULL);
+	latch_wait(&closed, 3);
+	ck_assert_str_eq(order + 6, "bbb");
+	fix_stop(s, 1000);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ servers */
 
 static void look_at_keepalive(struct net_loop *l, void *arg)
@@ -387,7 +449,8 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	const TTest *tests[] = {
 		read_and_writev, output_is_held_back, flushing_in_the_middle_of_a_turn, turns_without_waiting,
-		contexts_and_posts_that_are_held, a_given_socket_and_settings_at_run_time, a_certificate_is_replaced,
+		contexts_and_posts_that_are_held, posts_that_are_run_before_their_turn,
+		a_given_socket_and_settings_at_run_time, a_certificate_is_replaced,
 	};
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
 		tcase_add_loop_test(t, tests[i], 0, FIX_WAYS);
