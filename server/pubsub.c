@@ -1,5 +1,5 @@
 /* pubsub: see pubsub.h. */
-#include "server/pubsub.h"
+#include "server/pubsub_deliver.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -7,23 +7,12 @@
 
 #include "net/net.h"
 #include "server/client.h"
-#include "server/push.h"
 #include "server/server.h"
 #include "server/worker.h"
 #include "store/glob.h"
 
 #define STRIPES 256
 #define STRIPE_HEADS 64
-#define BATCH_BYTES 65536 /* of text that is delivered at once */
-
-/* One subscription of one client. */
-struct sub {
-	struct sub *next, **prev;       /* among its loop's subscribers of the topic */
-	struct sub *next_of, **prev_of; /* among its client's subscriptions of the kind */
-	struct topic *topic;
-	struct client *client;
-	uint64_t since; /* the number of the last message before this subscription */
-};
 
 struct topic {
 	struct topic *next, **prev; /* in its stripe's chain, or among the patterns */
@@ -33,13 +22,14 @@ struct topic {
 	size_t len;
 	char *name;
 	struct {
-		struct sub *first;
+		struct pubsub_sub *first;
 		unsigned n;
+		uint64_t posted; /* the number of the last message to this loop */
 	} loop[];
 };
 
 struct pubsub {
-	struct sub *first[PUBSUB_KINDS];
+	struct pubsub_sub *first[PUBSUB_KINDS];
 	unsigned n[PUBSUB_KINDS];
 };
 
@@ -47,16 +37,6 @@ struct stripe {
 	_Alignas(64) pthread_mutex_t lock;
 	uint64_t numbers;
 	struct topic *head[STRIPE_HEADS];
-};
-
-/* A message on its way to one loop. */
-struct delivery {
-	struct net_msg msg;
-	enum pubsub_kind kind;
-	uint64_t number;
-	size_t topic_len, name_len, text_len; /* topic: the pattern, or again the channel's name */
-	size_t at[2];                         /* where it begins in its batch, in RESP2 and 3 */
-	char bytes[];
 };
 
 static struct {
@@ -155,10 +135,10 @@ static void topic_free(struct topic *t)
 
 /* ------------------------------------------------------------------ subscriptions */
 
-static struct sub *sub_of(const struct client *c, const struct topic *t)
+static struct pubsub_sub *sub_of(const struct client *c, const struct topic *t)
 {
 	const struct pubsub *p = c->pubsub;
-	struct sub *s;
+	struct pubsub_sub *s;
 	if (t->loop[c->loop].n < p->n[t->kind]) {
 		for (s = t->loop[c->loop].first; s && s->client != c; s = s->next)
 			;
@@ -169,10 +149,10 @@ static struct sub *sub_of(const struct client *c, const struct topic *t)
 	return s;
 }
 
-static void link_sub(struct client *c, struct topic *t, struct sub *s)
+static void link_sub(struct client *c, struct topic *t, struct pubsub_sub *s)
 {
 	struct pubsub *p = c->pubsub;
-	*s = (struct sub){ .topic = t, .client = c, .since = *t->numbers };
+	*s = (struct pubsub_sub){ .topic = t, .client = c, .seen = *t->numbers };
 	s->prev = &t->loop[c->loop].first;
 	s->next = *s->prev;
 	if (s->next)
@@ -189,7 +169,7 @@ static void link_sub(struct client *c, struct topic *t, struct sub *s)
 }
 
 /* The topic's lock is held; the topic may go with its last subscriber. */
-static void unlink_sub(struct sub *s)
+static void unlink_sub(struct pubsub_sub *s)
 {
 	struct topic *t = s->topic;
 	struct client *c = s->client;
@@ -219,7 +199,7 @@ int pubsub_subscribe(struct client *c, enum pubsub_kind kind, const void *name, 
 {
 	if (!c->pubsub && !(c->pubsub = calloc(1, sizeof *c->pubsub)))
 		return -ENOMEM;
-	struct sub *s = malloc(sizeof *s);
+	struct pubsub_sub *s = malloc(sizeof *s);
 	if (!s)
 		return -ENOMEM;
 	pthread_mutex_t *lock;
@@ -243,8 +223,18 @@ int pubsub_unsubscribe(struct client *c, enum pubsub_kind kind, const void *name
 	if (!c->pubsub || !c->pubsub->n[kind])
 		return 0;
 	pthread_mutex_t *lock;
-	struct topic **chain = lock_chain(kind, name, len, &lock), *t = find(*chain, kind, name, len);
-	struct sub *s = t ? sub_of(c, t) : NULL;
+	bool settle = !net_is_closing(c->conn) && !worker_current->restricted;
+	struct pubsub_sub *s;
+	for (;;) {
+		struct topic *t = find(*lock_chain(kind, name, len, &lock), kind, name, len);
+		s = t ? sub_of(c, t) : NULL;
+		if (!s || !settle || s->seen >= t->loop[c->loop].posted)
+			break;
+		pthread_mutex_unlock(lock); /* PUBLISH has counted it, and the message is still under way */
+		uint64_t seen = s->seen;
+		pubsub_settle(c);
+		settle = s->seen > seen;
+	}
 	if (s)
 		unlink_sub(s);
 	pthread_mutex_unlock(lock);
@@ -269,7 +259,7 @@ void pubsub_leave(struct client *c)
 void pubsub_each_of(struct client *c, enum pubsub_kind kind, void (*each)(void *ctx, const void *name, size_t len),
                     void *ctx)
 {
-	struct sub *s = c->pubsub ? c->pubsub->first[kind] : NULL, *next;
+	struct pubsub_sub *s = c->pubsub ? c->pubsub->first[kind] : NULL, *next;
 	for (; s; s = next) {
 		next = s->next_of;
 		/* The name outlives the topic for the visitor, who may end the subscription. */
@@ -291,116 +281,28 @@ unsigned pubsub_count_of(const struct client *c, enum pubsub_kind kind)
 size_t pubsub_memory(const struct client *c)
 {
 	const struct pubsub *p = c->pubsub;
-	return p ? sizeof *p + (p->n[0] + p->n[1] + p->n[2]) * sizeof(struct sub) : 0;
+	return p ? sizeof *p + (p->n[0] + p->n[1] + p->n[2]) * sizeof(struct pubsub_sub) : 0;
 }
 
-/* ------------------------------------------------------------------ delivering */
+/* ------------------------------------------------------------------ publishing */
 
-/* The message as a subscriber with this protocol gets it. */
-static void encode(const struct delivery *d, struct reply *r)
+struct pubsub_sub *pubsub_subscribers_here(enum pubsub_kind kind, const void *topic, size_t len)
 {
-	static const char *const words[] = { "message", "pmessage", "smessage" };
-	const char *name = d->bytes + d->topic_len, *text = name + d->name_len;
-	reply_push(r, d->kind == PUBSUB_PATTERN ? 4 : 3);
-	reply_cstr(r, words[d->kind]);
-	if (d->kind == PUBSUB_PATTERN)
-		reply_bulk(r, d->bytes, d->topic_len);
-	reply_bulk(r, name, d->name_len);
-	reply_bulk(r, text, d->text_len);
-}
-
-static void deliver(struct net_loop *l, struct net_msg *m);
-
-static struct delivery *next_of(const struct delivery *d)
-{
-	return (struct delivery *)d->msg.next;
-}
-
-static bool same_topic_follows(const struct delivery *d)
-{
-	const struct delivery *next = next_of(d);
-	return next && next->msg.run == deliver && next->kind == d->kind && next->topic_len == d->topic_len &&
-	       memcmp(next->bytes, d->bytes, d->topic_len) == 0;
-}
-
-static void encode_batch(struct delivery *first, const struct delivery *last, bool resp3, struct reply *r)
-{
-	reply_init_memory(r, resp3 ? 3 : 2);
-	for (struct delivery *d = first;; d = next_of(d)) {
-		reply_bytes(r, &d->at[resp3]);
-		encode(d, r);
-		if (d == last)
-			return;
-	}
-}
-
-/* To one loop's subscribers, all messages to each at once. */
-static void deliver_batch(struct sub *s, struct delivery *first, const struct delivery *last)
-{
-	struct reply encoded[2] = { 0 };
-	for (; s; s = s->next) {
-		bool resp3 = s->client->resp == 3;
-		struct reply *r = &encoded[resp3];
-		if (s->since >= last->number || (s->client->flags & (CLIENT_CLOSE_ASAP | CLIENT_REPLY_OFF)))
-			continue;
-		if (!r->mem)
-			encode_batch(first, last, resp3, r);
-		if (r->failed)
-			continue;
-		size_t len;
-		const char *bytes = reply_bytes(r, &len);
-		const struct delivery *d = first; /* or the first one since the subscription */
-		while (s->since >= d->number)
-			d = next_of(d);
-		push_to(s->client, bytes + d->at[resp3], len - d->at[resp3]);
-	}
-	reply_clear(&encoded[0]);
-	reply_clear(&encoded[1]);
-}
-
-/* Messages of one topic that stand in the mailbox one behind the other go out together. */
-static void deliver(struct net_loop *l, struct net_msg *m)
-{
-	static _Thread_local struct {
-		struct delivery *first;
-		size_t bytes;
-	} batch;
-	struct delivery *d = (struct delivery *)m;
-	if (!batch.first)
-		batch.first = d;
-	batch.bytes += d->text_len;
-	if (batch.bytes < BATCH_BYTES && same_topic_follows(d))
-		return;
 	pthread_mutex_t *lock;
-	struct topic *t = find(*lock_chain(d->kind, d->bytes, d->topic_len, &lock), d->kind, d->bytes, d->topic_len);
-	/* The list is this loop's own: nobody changes it while it is walked. */
-	struct sub *s = t ? t->loop[net_loop_index(l)].first : NULL;
+	struct topic *t = find(*lock_chain(kind, topic, len, &lock), kind, topic, len);
+	struct pubsub_sub *first = t ? t->loop[worker_current->index].first : NULL;
 	pthread_mutex_unlock(lock);
-	deliver_batch(s, batch.first, d);
-	for (struct delivery *old = batch.first, *next; old; old = next) {
-		next = old == d ? NULL : next_of(old);
-		free(old);
-	}
-	batch.first = NULL;
-	batch.bytes = 0;
+	return first;
 }
 
 /* One message to each loop with subscribers of t. The topic's lock is held. */
 static void post(struct topic *t, const struct arg *name, const struct arg *text)
 {
+	struct arg topic = { t->name, t->len };
 	++*t->numbers;
 	for (unsigned i = 0; i < hub.loops; i++) {
-		if (!t->loop[i].n)
-			continue;
-		struct delivery *d = malloc(sizeof *d + t->len + name->len + text->len);
-		if (!d)
-			continue;
-		*d = (struct delivery){ .msg = { .run = deliver, .bytes = text->len }, .kind = t->kind, .number = *t->numbers,
-			                .topic_len = t->len, .name_len = name->len, .text_len = text->len };
-		memcpy(d->bytes, t->name, t->len);
-		memcpy(d->bytes + t->len, name->ptr, name->len);
-		memcpy(d->bytes + t->len + name->len, text->ptr, text->len);
-		net_post(net_server_loop(server_net(), (int)i), &d->msg);
+		if (t->loop[i].n && pubsub_post(i, t->kind, *t->numbers, &topic, name, text))
+			t->loop[i].posted = *t->numbers;
 	}
 }
 
@@ -430,6 +332,9 @@ uint64_t pubsub_publish(enum pubsub_kind kind, const void *name, size_t len, con
 	}
 	pthread_mutex_unlock(lock);
 	net_post_release();
+	struct worker *w = worker_current;
+	if (w && w->executing && (w->executing->flags & CLIENT_PUBSUB))
+		w->output_grew = true; /* perhaps to itself: pubsub_after_command() is called */
 	return receivers;
 }
 

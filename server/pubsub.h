@@ -34,6 +34,9 @@ unsigned pubsub_count_of(const struct client *c, enum pubsub_kind kind);
 /* Returns the number of receivers. Any loop. */
 uint64_t pubsub_publish(enum pubsub_kind kind, const void *name, size_t len, const void *text, size_t text_len);
 
+/* Between two commands of c, whose output is closed: what it published to itself goes out. */
+void pubsub_after_command(struct client *c);
+
 /* PUBSUB's questions. */
 void pubsub_each_topic(enum pubsub_kind kind, void (*each)(void *ctx, const void *name, size_t len), void *ctx);
 uint64_t pubsub_subscribers(enum pubsub_kind kind, const void *name, size_t len);

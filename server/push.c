@@ -21,3 +21,9 @@ void push_to(struct client *c, const char *bytes, size_t len)
 			c->soft_limit_since_ms = worker_current->mono_ms;
 	}
 }
+
+struct reply *push_reply(struct call *c)
+{
+	bool quiet = c->client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
+	return quiet && c->client == worker_current->writing ? &worker_current->reply : c->reply;
+}

@@ -1,5 +1,6 @@
 /*
- * push: bytes to a client that did not ask for them just now: messages, invalidations, lines of MONITOR.
+ * push: bytes to a client that did not ask for them just now: messages, invalidations, lines of MONITOR; and
+ * confirmations of subscriptions.
  *
  * Threads: the client's own loop.
  */
@@ -8,9 +9,13 @@
 
 #include <stddef.h>
 
+struct call;
 struct client;
+struct reply;
 
 /* Queue whole replies; a client that does not read them is closed at the output limit of subscribers. */
 void push_to(struct client *c, const char *bytes, size_t len);
+/* Where a command writes what its client gets even if that wants no replies. */
+struct reply *push_reply(struct call *c);
 
 #endif

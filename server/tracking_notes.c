@@ -94,7 +94,7 @@ static void send_message(struct client *c, const struct note *n, bool redirected
 {
 	struct reply r;
 	size_t len;
-	if (c->flags & (CLIENT_CLOSE_ASAP | CLIENT_REPLY_OFF))
+	if (c->flags & CLIENT_CLOSE_ASAP)
 		return;
 	if (c->resp == 2 && !(redirected && c->flags & CLIENT_PUBSUB))
 		return;

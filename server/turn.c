@@ -17,6 +17,7 @@
 #include "server/hold.h"
 #include "server/journal/journal.h"
 #include "server/log.h"
+#include "server/pubsub.h"
 #include "server/server.h"
 #include "server/worker.h"
 
@@ -378,6 +379,8 @@ static bool run_item(struct worker *w, struct client *c, struct turn_item *it)
 		c->flags |= CLIENT_CLOSE_ASAP;
 		net_close_now(c->conn, ENOMEM);
 	} else if (__builtin_expect(w->output_grew, 0)) {
+		worker_end_output(w);
+		pubsub_after_command(c);
 		check_output(w, c);
 	}
 	return true;

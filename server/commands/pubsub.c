@@ -4,6 +4,7 @@
 #include "server/client.h"
 #include "server/commands/groups.h"
 #include "server/pubsub.h"
+#include "server/push.h"
 #include "store/glob.h"
 
 /* What a confirmation counts: shard channels for themselves, channels and patterns together. */
@@ -16,13 +17,14 @@ static unsigned counted(const struct client *cl, enum pubsub_kind kind)
 
 static void confirm(struct call *c, const char *word, enum pubsub_kind kind, const void *name, size_t len)
 {
-	reply_push(c->reply, 3);
-	reply_cstr(c->reply, word);
+	struct reply *r = push_reply(c);
+	reply_push(r, 3);
+	reply_cstr(r, word);
 	if (name)
-		reply_bulk(c->reply, name, len);
+		reply_bulk(r, name, len);
 	else
-		reply_null(c->reply);
-	reply_int(c->reply, counted(c->client, kind));
+		reply_null(r);
+	reply_int(r, counted(c->client, kind));
 }
 
 static void subscribe(struct call *c, const char *word, enum pubsub_kind kind)

@@ -1,7 +1,9 @@
 /* Pub/sub: confirmations, patterns, order across loops, what a subscriber may do, keyspace events. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/lib/expect.h"
 
@@ -72,22 +74,24 @@ static void send_lines(struct resp_client *to, const char *lines)
 	ck_assert(resp_send_bytes(to, lines, strlen(lines)));
 }
 
+#define SUBSCRIBED ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"
+#define UNSUBSCRIBED ">3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n"
+#define MESSAGE(text) ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n" text "\r\n"
+
 /* Messages that come together go out together, but to each subscriber only from its subscription on. */
 START_TEST(test_one_batch)
 {
 	struct resp_client *sub = connect_to(&server), *self = connect_to(&server);
 	expect_prefix(self, "HELLO 3", "%");
 	expect_any(sub, "SUBSCRIBE news");
-	send_lines(self, "PUBLISH news 1\r\nPUBLISH news 2\r\nSUBSCRIBE news\r\nPUBLISH news 3\r\nPUBLISH other x\r\n"
-	                 "PUBLISH news 4\r\n");
-	expect_reply(self, ":1\r\n");
-	expect_reply(self, ":1\r\n");
-	expect_reply(self, ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
-	expect_reply(self, ":2\r\n");
-	expect_reply(self, ":0\r\n");
-	expect_reply(self, ":2\r\n");
-	expect_reply(self, ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n3\r\n");
-	expect_reply(self, ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n4\r\n");
+	send_lines(self, "MULTI\r\nPUBLISH news 1\r\nPUBLISH news 2\r\nSUBSCRIBE news\r\nPUBLISH news 3\r\nPUBLISH other x\r\n"
+	                 "PUBLISH news 4\r\nEXEC\r\n");
+	expect_reply(self, "+OK\r\n");
+	for (int i = 0; i < 6; i++)
+		expect_reply(self, "+QUEUED\r\n");
+	expect_reply(self, "*6\r\n:1\r\n:1\r\n" SUBSCRIBED ":2\r\n:0\r\n:2\r\n");
+	expect_reply(self, MESSAGE("3"));
+	expect_reply(self, MESSAGE("4"));
 	expect_reply(sub, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n1\r\n");
 	expect_reply(sub, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n2\r\n");
 	expect_reply(sub, "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n3\r\n");
@@ -96,12 +100,108 @@ START_TEST(test_one_batch)
 	expect_any(sub, "UNSUBSCRIBE news");
 	send_lines(self, "PUBLISH news 5\r\nUNSUBSCRIBE news\r\nSUBSCRIBE news\r\nPUBLISH news 6\r\n");
 	expect_reply(self, ":1\r\n");
-	expect_reply(self, ">3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n");
-	expect_reply(self, ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+	expect_reply(self, MESSAGE("5"));
+	expect_reply(self, UNSUBSCRIBED);
+	expect_reply(self, SUBSCRIBED);
 	expect_reply(self, ":1\r\n");
-	expect_reply(self, ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n6\r\n");
+	expect_reply(self, MESSAGE("6"));
 	resp_close(sub);
 	resp_close(self);
+}
+END_TEST
+
+/* What a client publishes to itself follows the reply of the command, or of EXEC; nothing that PUBLISH counted is lost. */
+START_TEST(test_to_itself)
+{
+	struct resp_client *self = connect_to(&server);
+	expect_prefix(self, "HELLO 3", "%");
+	send_lines(self, "SUBSCRIBE news\r\nPUBLISH news 1\r\nPING\r\nEVAL \"redis.call('publish', 'news', 2)\" 0\r\n"
+	                 "PUBLISH news 3\r\nRESET\r\nHELLO 3\r\n");
+	expect_reply(self, SUBSCRIBED);
+	expect_reply(self, ":1\r\n");
+	expect_reply(self, MESSAGE("1"));
+	expect_reply(self, "+PONG\r\n");
+	expect_reply(self, "_\r\n");
+	expect_reply(self, MESSAGE("2"));
+	expect_reply(self, ":1\r\n");
+	expect_reply(self, MESSAGE("3"));
+	expect_reply(self, "+RESET\r\n");
+	expect_prefix(self, NULL, "%");
+	send_lines(self, "MULTI\r\nPUBLISH news 1\r\nSUBSCRIBE news\r\nPUBLISH news 2\r\nUNSUBSCRIBE news\r\n"
+	                 "PUBLISH news 3\r\nEXEC\r\nPING\r\n");
+	expect_reply(self, "+OK\r\n");
+	for (int i = 0; i < 5; i++)
+		expect_reply(self, "+QUEUED\r\n");
+	expect_reply(self, "*5\r\n:0\r\n" SUBSCRIBED ":1\r\n" UNSUBSCRIBED ":0\r\n");
+	expect_reply(self, MESSAGE("2"));
+	expect_reply(self, "+PONG\r\n");
+	resp_close(self);
+}
+END_TEST
+
+/* CLIENT REPLY OFF and SKIP are about replies: what a client subscribed to comes, and the confirmations. */
+START_TEST(test_without_replies)
+{
+	struct resp_client *self = connect_to(&server);
+	expect_prefix(self, "HELLO 3", "%");
+	send_lines(self, "CLIENT TRACKING ON\r\nGET k\r\nCLIENT REPLY OFF\r\nSUBSCRIBE news\r\nPUBLISH news 1\r\nSUBSCRIBE\r\n");
+	expect_reply(self, "+OK\r\n");
+	expect_reply(self, "_\r\n");
+	expect_reply(self, SUBSCRIBED);
+	expect_reply(self, MESSAGE("1"));
+	expect_int(c, "PUBLISH news 2", 1);
+	expect_reply(self, MESSAGE("2"));
+	expect(c, "SET k v", OK);
+	expect_reply(self, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n");
+	send_lines(self, "MULTI\r\nUNSUBSCRIBE news\r\nEXEC\r\nCLIENT REPLY ON\r\nCLIENT REPLY SKIP\r\nSUBSCRIBE news\r\nPING\r\n");
+	expect_reply(self, UNSUBSCRIBED);
+	expect_reply(self, OK);
+	expect_reply(self, SUBSCRIBED);
+	expect_reply(self, "+PONG\r\n");
+	resp_close(self);
+}
+END_TEST
+
+#define GUESTS 2
+#define VISITS 2000
+
+static atomic_int guests;
+
+static void *come_and_go(void *arg)
+{
+	struct resp_client *k = connect_to(&server);
+	size_t *got = arg;
+	struct resp_bytes reply;
+	for (int i = 0; i < VISITS; i++) {
+		expect_prefix(k, "SUBSCRIBE news", "*3\r\n$9\r\nsubscribe");
+		send_lines(k, "UNSUBSCRIBE news\r\nPING\r\n");
+		do {
+			ck_assert(resp_read(k, &reply));
+			*got += memmem(reply.ptr, reply.len, "\r\nmessage\r\n", 11) != NULL;
+		} while (*reply.ptr != '+');
+	}
+	resp_close(k);
+	atomic_fetch_sub(&guests, 1);
+	return NULL;
+}
+
+/* As many messages come as PUBLISH said, whenever the subscriptions end. */
+START_TEST(test_short_subscriptions)
+{
+	pthread_t threads[GUESTS];
+	size_t got[GUESTS] = { 0 }, sum = 0;
+	int64_t counted = 0;
+	atomic_store(&guests, GUESTS);
+	for (int i = 0; i < GUESTS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, come_and_go, &got[i]), 0);
+	while (atomic_load(&guests))
+		counted += ask_int(c, "PUBLISH news x");
+	for (int i = 0; i < GUESTS; i++) {
+		pthread_join(threads[i], NULL);
+		sum += got[i];
+	}
+	ck_assert_int_gt(counted, 0);
+	ck_assert_uint_eq(sum, counted);
 }
 END_TEST
 
@@ -195,5 +295,5 @@ START_TEST(test_slow_subscriber)
 }
 END_TEST
 
-COMMAND_TESTS("pubsub", test_confirmations, test_messages, test_questions, test_one_batch, test_one_order, test_keyspace_events,
-              test_slow_subscriber)
+COMMAND_TESTS("pubsub", test_confirmations, test_messages, test_questions, test_one_batch, test_to_itself,
+              test_without_replies, test_short_subscriptions, test_one_order, test_keyspace_events, test_slow_subscriber)
