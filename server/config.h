@@ -1,5 +1,6 @@
 /*
- * config: redis.conf's directives. One row per directive of Redis 7.2, plus ours (loops, shards, gather-usec, batch-sends).
+ * config: redis.conf's directives. One row per directive of Redis 7.2, plus ours (loops, shards, gather-usec, batch-sends,
+ * aof-wal).
  *
  * The effective values are one immutable counted struct; a change publishes a new one. CONFIG SET runs alone, so that
  * loops may read config() as a plain pointer while they run; other threads take a reference.
@@ -115,7 +116,7 @@ struct config {
 	/* persistence */
 	bool appendonly, rdbcompression, rdbchecksum, rdb_del_sync_files, stop_writes_on_bgsave_error,
 		rdb_save_incremental_fsync, no_appendfsync_on_rewrite, aof_load_truncated, aof_use_rdb_preamble,
-		aof_rewrite_incremental_fsync, aof_timestamp_enabled, aof_disable_auto_gc;
+		aof_rewrite_incremental_fsync, aof_timestamp_enabled, aof_disable_auto_gc, aof_wal;
 	const char *dbfilename, *appendfilename, *appenddirname;
 	int appendfsync, auto_aof_rewrite_percentage, rdb_key_save_delay_us, key_load_delay_us;
 	int64_t auto_aof_rewrite_min_size, loading_process_events_interval_bytes;

@@ -273,6 +273,7 @@ const struct config_row config_rows[] = {
 	BOOL("aof-use-rdb-preamble", NULL, aof_use_rdb_preamble, "yes", 0, NULL),
 	BOOL("aof-rewrite-incremental-fsync", NULL, aof_rewrite_incremental_fsync, "yes", 0, N_BASE),
 	BOOL("aof-timestamp-enabled", NULL, aof_timestamp_enabled, "no", 0, NULL),
+	BOOL("aof-wal", NULL, aof_wal, "yes", 0, NULL),
 	BOOL("aof-disable-auto-gc", NULL, aof_disable_auto_gc, "no", HID, NULL),
 	/* replication */
 	SPECIAL("replicaof", "slaveof", &config_replicaof, "", IMM | CONFIG_MULTI, W_REPLICATION),

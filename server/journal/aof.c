@@ -24,6 +24,7 @@
 #include "server/journal/aof_load.h"
 #include "server/journal/aof_log.h"
 #include "server/journal/aof_service.h"
+#include "server/journal/aof_wal.h"
 #include "server/journal/io.h"
 #include "server/journal/rdb.h"
 #include "server/journal/snapshot.h"
@@ -190,12 +191,22 @@ static int replay_as_client(struct worker *w, bool alone, const struct config *c
 	return err;
 }
 
+/* What the machine's end kept from the increment. */
+static int recover_acknowledged(const struct config *cfg)
+{
+	char path[4096];
+	int n = snprintf(path, sizeof path, "%s/%s.wal", aof.dir, cfg->appendfilename);
+	return n < 0 || (size_t)n >= sizeof path ? -ENAMETOOLONG : aof_wal_recover(path, aof.dir, &aof.manifest);
+}
+
 int aof_load(bool (*progress)(uint64_t bytes, uint64_t total))
 {
 	const struct config *cfg = config_ref();
 	struct worker *w = worker_of(server_loops()), *before = worker_current;
 	int err = find_files(cfg);
 	io_remove_stale_temps(aof.dir);
+	if (!err && aof.manifest.n)
+		err = recover_acknowledged(cfg);
 	if (!err && aof.manifest.n) {
 		worker_current = w;
 		worker_refresh_clock(w);
@@ -251,7 +262,7 @@ static void follow(const struct config *cfg)
 {
 	aof_log_set_policy(&(struct aof_log_policy){ .fsync = cfg->appendfsync, .timestamps = cfg->aof_timestamp_enabled,
 	                                             .no_sync_on_rewrite = cfg->no_appendfsync_on_rewrite,
-	                                             .keep_history = cfg->aof_disable_auto_gc });
+	                                             .keep_history = cfg->aof_disable_auto_gc, .wal = cfg->aof_wal });
 	atomic_store(&aof.always, cfg->appendfsync == APPENDFSYNC_ALWAYS);
 	hold_set(aof_log_running() && !atomic_load(&aof.incomplete) && atomic_load(&aof.always));
 }
@@ -369,7 +380,7 @@ static bool set_policy(const struct config *now, char **error)
 void aof_init(void)
 {
 	static const char *const watched[] = { "appendfsync", "aof-timestamp-enabled", "no-appendfsync-on-rewrite",
-		                               "aof-disable-auto-gc" };
+		                               "aof-disable-auto-gc", "aof-wal" };
 	atomic_store(&aof.scheduled, false);
 	config_on_change("appendonly", set_appendonly);
 	for (size_t i = 0; i < sizeof watched / sizeof *watched; i++)

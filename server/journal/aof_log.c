@@ -26,13 +26,14 @@
 #define RETRY_MS 100
 #define LOOK_MS 500
 #define SLOW_SYNC_MS 1000
+#define WRITEBACK_BYTES ((uint64_t)1 << 20) /* so that the fsync of a lap's increment finds little left to do */
 #define GROUP_WAIT_MAX_US 1000 /* for who is expected, at most; and no longer than GROUP_WAIT_SYNCS fsyncs take */
 #define GROUP_WAIT_MIN_US 20
 #define GROUP_WAIT_SYNCS 4
 #define GROUP_SKIP_MAX 63
 
 struct aof_log aof_log = { .durable = UINT64_MAX, .stats_mutex = PTHREAD_MUTEX_INITIALIZER,
-	                   .rewrite = { .last_s = -1 }, .file = { .fd = -1 } };
+	                   .rewrite = { .last_s = -1 }, .file = { .fd = -1 }, .wal = { .file = { .fd = -1 } } };
 
 /* ------------------------------------------------------------------ small things */
 
@@ -85,6 +86,7 @@ void aof_log_set_policy(const struct aof_log_policy *p)
 	atomic_store(&aof_log.timestamps, p->timestamps);
 	atomic_store(&aof_log.no_sync_on_rewrite, p->no_sync_on_rewrite);
 	atomic_store(&aof_log.keep_history, p->keep_history);
+	atomic_store(&aof_log.use_wal, p->wal);
 	if (aof_log_running())
 		journal_wake(aof_log.reader);
 }
@@ -125,13 +127,27 @@ static int gather(void)
 	return any;
 }
 
+/* Clients wait for the disk, and the log is one that counts. */
+static bool wal_wanted(void)
+{
+	struct aof_log *l = &aof_log;
+	return atomic_load_explicit(&l->fsync, memory_order_relaxed) == APPENDFSYNC_ALWAYS && !l->wal_failed &&
+	       atomic_load_explicit(&l->use_wal, memory_order_relaxed) && !atomic_load(&l->detached);
+}
+
 static int write_out(void)
 {
 	struct aof_log *l = &aof_log;
 	int err = l->out.len ? io_write(&l->file, l->out.buf, l->out.len) : 0;
 	if (err)
 		return err;
+	if (wal_wanted())
+		aof_wal_append(&l->wal, l->incr_seq, l->size, l->out.buf, l->out.len);
 	l->size += l->out.len;
+	if (l->wal.at && l->size - l->written_back >= WRITEBACK_BYTES) {
+		io_start_writeback(&l->file, l->written_back, l->size - l->written_back);
+		l->written_back = l->size;
+	}
 	atomic_fetch_add(&l->pending, l->out.len);
 	atomic_fetch_add(&l->total, l->out.len);
 	l->out.len = 0;
@@ -144,12 +160,64 @@ static bool sync_forbidden(void)
 	return atomic_load_explicit(&aof_log.no_sync_on_rewrite, memory_order_relaxed) && snapshot_running();
 }
 
-int aof_log_sync(void)
+static void wal_path(char *out, size_t size)
+{
+	char name[AOF_NAME_MAX + 16];
+	snprintf(name, sizeof name, "%.255s.wal", aof_log.name);
+	aof_log_path(name, out, size);
+}
+
+static void give_up_wal(const char *what, int err)
+{
+	log_warning("Cannot %s %s.wal: %s. The append-only log does without it.", what, aof_log.name, strerror(-err));
+	aof_log.wal_failed = true;
+}
+
+/* The increment is on the disk: the wal begins anew, or goes. Nobody waits for that. */
+static void follow_with_wal(void)
 {
 	struct aof_log *l = &aof_log;
-	if (l->size != l->synced_size) {
+	char path[4096];
+	bool wanted = wal_wanted();
+	if (!wanted && l->wal.file.fd >= 0)
+		aof_wal_close(&l->wal, true);
+	if (!wanted)
+		return;
+	wal_path(path, sizeof path);
+	int err = l->wal.file.fd >= 0 ? 0 : aof_wal_create(&l->wal, path);
+	if (err)
+		give_up_wal("make", err);
+	else
+		aof_wal_begin(&l->wal, l->incr_seq, l->size);
+}
+
+static int sync_increment(void)
+{
+	struct aof_log *l = &aof_log;
+	int err = io_sync(&l->file);
+	if (err)
+		return err;
+	l->own_size = l->written_back = l->size;
+	return 0;
+}
+
+static int sync_wal(void)
+{
+	struct aof_log *l = &aof_log;
+	int err = aof_wal_reaches(&l->wal, l->incr_seq, l->size) ? aof_wal_sync(&l->wal) : -ENOENT;
+	if (!err)
+		l->wal_size = l->size;
+	else if (err != -ENOENT)
+		give_up_wal("sync", err);
+	return err;
+}
+
+int aof_log_sync(bool whole)
+{
+	struct aof_log *l = &aof_log;
+	if (l->size != (whole ? l->own_size : l->synced_size)) {
 		int64_t start_us = clock_mono_us();
-		int err = io_sync(&l->file);
+		int err = whole || sync_wal() ? sync_increment() : 0;
 		int64_t took_us = clock_mono_us() - start_us;
 		if (took_us / 1000 > SLOW_SYNC_MS)
 			atomic_fetch_add(&l->slow_syncs, 1);
@@ -161,6 +229,8 @@ int aof_log_sync(void)
 		}
 	}
 	publish();
+	if (l->size == l->own_size && !atomic_load(&l->stop))
+		follow_with_wal();
 	return 0;
 }
 
@@ -178,7 +248,7 @@ static int sync_if_due(bool now)
 		l->first_unsynced_ms = clock_mono_ms();
 	if (now || policy == APPENDFSYNC_ALWAYS || atomic_load(&l->pending) >= SYNC_AFTER_BYTES ||
 	    l->unsynced_records >= SYNC_AFTER_RECORDS || clock_mono_ms() - l->first_unsynced_ms >= SYNC_AFTER_MS)
-		return aof_log_sync();
+		return aof_log_sync(false);
 	return 0;
 }
 
@@ -190,7 +260,7 @@ static int step(bool now)
 	if (any < 0)
 		return any;
 	int err = write_out();
-	err = err ? err : sync_if_due(now || l->at_marker);
+	err = err ? err : l->at_marker ? aof_log_sync(true) : sync_if_due(now);
 	if (err)
 		return err;
 	if (l->at_marker) {
@@ -214,11 +284,25 @@ static void failed(int err)
 	l->advanced();
 }
 
+/* After a failed fsync the kernel may have dropped what is durable only in the wal. 0 or -errno. */
+static int restore_increment(void)
+{
+	struct aof_log *l = &aof_log;
+	char path[4096];
+	wal_path(path, sizeof path);
+	int err = aof_wal_restore(path, l->dir, &l->manifest);
+	if (!err)
+		l->own_size = l->wal_size;
+	return err;
+}
+
 /* Everything behind what is durable is written again. 0 or -errno. */
 static int recover(void)
 {
 	struct aof_log *l = &aof_log;
 	int err = io_truncate(&l->file, l->synced_size), more;
+	if (!err && l->own_size < l->wal_size)
+		err = restore_increment();
 	if (!err && l->sync_failed)
 		err = aof_switch_new_segment();
 	if (err)
@@ -315,12 +399,14 @@ static bool files_vanished(void)
 	return access(path, F_OK) && errno == ENOENT;
 }
 
-/* What only a new beginning can mend. 0 or -errno. */
-static int beyond_repair(void)
+/* What only a new beginning can mend. */
+static bool beyond_repair(void)
 {
 	int err = journal_lost(aof_log.journal) ? -ENOMEM : files_vanished() ? -ENOENT : 0;
-	if (err)
-		atomic_store(&aof_log.lost, true);
+	if (err) {
+		failed(err);
+		atomic_store(&aof_log.lost, true); /* after the reason, which whoever sees it asks for */
+	}
 	return err;
 }
 
@@ -341,10 +427,10 @@ static void *run(void *arg)
 			continue;
 		}
 		int r = step(false);
-		if (r == 0)
-			r = beyond_repair();
+		if (r == 0 && beyond_repair())
+			continue;
 		if (r == 0 && (stop || flush))
-			r = sync_if_due(true);
+			r = aof_log_sync(true);
 		if (r < 0) {
 			failed(r);
 		} else if (r == 0) {
@@ -389,7 +475,7 @@ static int open_increment(const struct aof_log_start *s)
 	char path[4096];
 	aof_log_path(last->name, path, sizeof path);
 	l->incr_seq = last->seq;
-	l->size = l->synced_size = size_of(last->name);
+	l->size = l->synced_size = l->own_size = l->written_back = size_of(last->name);
 	l->out.chain = l->synced_chain = s->chain;
 	return io_open(&l->file, path, IO_APPEND);
 }
@@ -407,7 +493,8 @@ static void reset(struct journal *j, const struct aof_log_start *s)
 	l->unsynced_records = 0;
 	l->first_unsynced_ms = 0;
 	l->group.records = 0;
-	l->size = l->synced_size = 0;
+	l->size = l->synced_size = l->own_size = l->wal_size = l->written_back = 0;
+	l->wal_failed = false;
 	aof_out_restart(&l->out);
 	atomic_store(&l->pending, 0);
 	atomic_store(&l->error, 0);
@@ -456,6 +543,7 @@ void aof_log_stop(void)
 	atomic_store(&l->running, false);
 	journal_unsubscribe(l->reader);
 	l->reader = NULL;
+	aof_wal_close(&l->wal, l->own_size == l->size && !atomic_load(&l->error));
 	io_close(&l->file);
 	aof_out_clear(&l->out);
 	aof_manifest_clear(&l->manifest);

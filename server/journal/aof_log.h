@@ -53,7 +53,7 @@ bool aof_log_lost(void);
 /* enum config_appendfsync; the rest as the directives. [alone] */
 struct aof_log_policy {
 	int fsync;
-	bool timestamps, no_sync_on_rewrite, keep_history;
+	bool timestamps, no_sync_on_rewrite, keep_history, wal;
 };
 void aof_log_set_policy(const struct aof_log_policy *p);
 

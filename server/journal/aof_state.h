@@ -7,6 +7,7 @@
 
 #include "server/journal/aof_format.h"
 #include "server/journal/aof_log.h"
+#include "server/journal/aof_wal.h"
 #include "server/journal/io.h"
 
 struct aof_log {
@@ -18,7 +19,7 @@ struct aof_log {
 	char dir[3072], name[AOF_NAME_MAX];
 	/* policy */
 	atomic_int fsync;
-	atomic_bool timestamps, no_sync_on_rewrite, keep_history;
+	atomic_bool timestamps, no_sync_on_rewrite, keep_history, use_wal;
 	/* the current increment */
 	struct aof_manifest manifest;
 	atomic_bool detached; /* the manifest on the disk does not know of it yet */
@@ -26,6 +27,10 @@ struct aof_log {
 	uint64_t incr_seq;
 	struct aof_out out;
 	uint64_t size, synced_size, synced_chain;
+	/* as of the last fsync of the increment itself; durable in the wal; told to the kernel to be written soon */
+	uint64_t own_size, wal_size, written_back;
+	struct aof_wal wal;
+	bool wal_failed; /* it could not be made or written: not again before the next increment */
 	/* the journal's sequences */
 	uint64_t gathered, written, unsynced_records;
 	_Atomic uint64_t durable;
@@ -62,8 +67,8 @@ extern struct aof_log aof_log;
 void aof_log_path(const char *name, char *out, size_t size);
 /* Find out how large the files are. */
 void aof_log_count_files(void);
-/* Sync the current file and publish. 0 or -errno. */
-int aof_log_sync(void);
+/* Make durable what is written, and publish it. whole: in the increment itself, the wal is not needed. 0 or -errno. */
+int aof_log_sync(bool whole);
 
 /* aof_switch.c: on the log's thread, or before it starts. */
 /* Make the next increment the current one; with write_manifest it is named on the disk. 0 or -errno, nothing changed. */

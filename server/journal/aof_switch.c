@@ -46,7 +46,8 @@ int aof_switch_open_next(bool named)
 	l->file = file;
 	l->manifest = next;
 	l->incr_seq = seq;
-	l->size = l->synced_size = 0;
+	l->size = l->synced_size = l->own_size = l->wal_size = l->written_back = 0;
+	l->wal_failed = false;
 	aof_out_restart(&l->out);
 	l->synced_chain = 0;
 	return 0;

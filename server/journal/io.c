@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------ the seam */
@@ -124,6 +125,39 @@ int io_write(struct io_file *f, const void *bytes, size_t len)
 		return write_all(f, bytes, len);
 	int err = write_all(f, bytes, allowed < len ? allowed : 0);
 	return err ? err : wanted;
+}
+
+/* The first n bytes of it are written. */
+static void use_up(struct iovec **iov, int *left, size_t n)
+{
+	while (*left && n >= (*iov)->iov_len) {
+		n -= (*iov)->iov_len;
+		(*iov)++;
+		(*left)--;
+	}
+	if (*left) {
+		(*iov)->iov_base = (char *)(*iov)->iov_base + n;
+		(*iov)->iov_len -= n;
+	}
+}
+
+int io_write_at(struct io_file *f, struct iovec *iov, int n, uint64_t offset)
+{
+	size_t len = 0;
+	for (int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	int err = ask(IO_WRITE, f->path, &len);
+	while (n && !err) {
+		ssize_t w = pwritev(f->fd, iov, n, (off_t)offset);
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w <= 0)
+			return w < 0 ? -errno : -ENOSPC;
+		offset += (uint64_t)w;
+		f->written += (uint64_t)w;
+		use_up(&iov, &n, (size_t)w);
+	}
+	return err;
 }
 
 int io_sync(struct io_file *f)

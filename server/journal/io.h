@@ -41,6 +41,9 @@ enum io_flags { IO_NEW = 1, IO_APPEND = 2, IO_TRUNC = 4 };
 int io_open(struct io_file *f, const char *path, unsigned flags);
 /* All bytes, over short writes and signals. After an error f->written tells how many were written. 0 or -errno. */
 int io_write(struct io_file *f, const void *bytes, size_t len);
+/* The same at an offset, in a file opened without IO_APPEND; the iovecs are used up. */
+struct iovec;
+int io_write_at(struct io_file *f, struct iovec *iov, int n, uint64_t offset);
 /* Data and size are on the disk. 0 or -errno. */
 int io_sync(struct io_file *f);
 /* Tell the kernel to begin writing what is there: no wait, no promise. */

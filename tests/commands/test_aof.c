@@ -584,7 +584,8 @@ static void fails_and_recovers(const char *policy, const char *call)
 	struct proc p;
 	snprintf(config, sizeof config, BASIC "appendfsync %s\n", policy);
 	struct resp_client *o = start_in(&p, NULL, config, false), *w = connect_to(&p);
-	expect(o, "SET a 1", "+OK\r\n");
+	expect(o, "SET a 0", "+OK\r\n");
+	expect(o, "SET a 1", "+OK\r\n"); /* under always acknowledged by the file that is written in place */
 	expect_prefix(o, "WAITAOF 1 0 0", "*2\r\n:1"); /* what fails is not this one */
 	snprintf(line, sizeof line, "DEBUG IO-FAULT %s 0 1000000 28", call);
 	expect(o, line, "+OK\r\n");
@@ -619,6 +620,50 @@ START_TEST(sync_fails)
 {
 	fails_and_recovers("always", "sync");
 	fails_and_recovers("everysec", "sync");
+}
+END_TEST
+
+/* The file that is written in place under appendfsync always is there as long as clients wait for the disk. */
+static void wait_for_wal(const struct proc *p, bool wanted)
+{
+	char path[512];
+	snprintf(path, sizeof path, "%s/appendonlydir/appendonly.aof.wal", p->dir);
+	for (int i = 0; i < 2000 * proc_time_factor(); i++) {
+		if ((access(path, F_OK) == 0) == wanted)
+			return;
+		usleep(5000);
+	}
+	ck_abort_msg("%s is %s", path, wanted ? "missing" : "still there");
+}
+
+START_TEST(written_in_place)
+{
+	struct proc p;
+	struct resp_client *o = start_in(&p, NULL, BASIC "appendfsync always\n", false);
+	for (int i = 1; i <= 20; i++)
+		expect_int(o, "INCR n", i);
+	wait_for_wal(&p, true);
+	expect(o, "CONFIG SET appendfsync everysec", "+OK\r\n");
+	expect_int(o, "INCR n", 21);
+	wait_for_wal(&p, false);
+	expect(o, "CONFIG SET appendfsync always", "+OK\r\n");
+	expect_int(o, "INCR n", 22);
+	wait_for_wal(&p, true);
+	expect(o, "CONFIG SET aof-wal no", "+OK\r\n");
+	expect_int(o, "INCR n", 23);
+	wait_for_wal(&p, false);
+	expect(o, "CONFIG SET aof-wal yes", "+OK\r\n");
+	for (int i = 24; i <= 40; i++)
+		expect_int(o, "INCR n", i);
+	wait_for_wal(&p, true);
+	crash(&p, o);
+	wait_for_wal(&p, true);
+	o = start_in(&p, p.dir, BASIC "appendfsync always\n", false);
+	expect_int(o, "INCR n", 41);
+	wait_for_wal(&p, true);
+	stop(&p, o, true);
+	wait_for_wal(&p, false);
+	last(&p);
 }
 END_TEST
 
@@ -669,5 +714,5 @@ START_TEST(rewrite_fails)
 END_TEST
 
 COMMAND_TESTS("aof", restart, base_of_commands, kill_loses_nothing_acknowledged, exchange, strange_names, torn_tail, flipped_bit,
-              old_single_file, all_classes, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, vanished_directory,
-              rewrite_fails)
+              old_single_file, all_classes, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, written_in_place,
+              vanished_directory, rewrite_fails)

@@ -26,7 +26,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +41,7 @@ static struct known {
 	ino_t ino;
 	unsigned id;
 	off_t durable; /* bytes in the shadow */
+	off_t over_from, over_to; /* written over since */
 	bool cut;      /* became shorter since */
 } files[FILES];
 static unsigned n_files, next_id;
@@ -47,7 +50,7 @@ static int (*real_open)(const char *, int, ...);
 static int (*real_sync)(int);
 static int (*real_datasync)(int);
 static int (*real_truncate)(int, off_t);
-static int (*real_unlink)(const char *);
+static ssize_t (*real_pwritev)(int, const struct iovec *, int, off_t);
 
 static void *symbol(const char *name)
 {
@@ -78,25 +81,35 @@ static void shadow_path(char *out, const char *what, unsigned id)
 	snprintf(out, PATH_MAX, "%.3900s/%s%u", shadow, what, id);
 }
 
-/* What the file holds now is durable. */
-static void keep_content(int fd, struct known *k, off_t size)
+/* Bytes at..until of the file go to the shadow; flags as of open(). */
+static void copy_range(int fd, const struct known *k, off_t at, off_t until, int flags)
 {
 	char path[PATH_MAX], buf[65536];
 	shadow_path(path, "file-", k->id);
-	off_t at = k->cut ? 0 : k->durable;
-	int to = real_open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (at ? 0 : O_TRUNC), 0644);
+	int to = real_open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	int from = real_open(path, O_RDONLY | O_CLOEXEC);
-	while (to >= 0 && from >= 0 && at < size) {
-		ssize_t n = pread(from, buf, sizeof buf, at);
+	while (to >= 0 && from >= 0 && at < until) {
+		size_t want = (size_t)(until - at) < sizeof buf ? (size_t)(until - at) : sizeof buf;
+		ssize_t n = pread(from, buf, want, at);
 		if (n <= 0 || pwrite(to, buf, (size_t)n, at) != n)
 			abort();
 		at += n;
 	}
 	close(to);
 	close(from);
+}
+
+/* What the file holds now is durable. */
+static void keep_content(int fd, struct known *k, off_t size)
+{
+	off_t from = k->cut ? 0 : k->durable, over_to = k->over_to < from ? k->over_to : from;
+	if (over_to > k->over_from)
+		copy_range(fd, k, k->over_from, over_to, 0);
+	copy_range(fd, k, from, size, from ? 0 : O_TRUNC);
 	k->durable = size;
 	k->cut = false;
+	k->over_from = k->over_to = 0;
 }
 
 static void keep_names(void)
@@ -127,7 +140,7 @@ static void begin(void)
 	real_sync = (int (*)(int))symbol("fsync");
 	real_datasync = (int (*)(int))symbol("fdatasync");
 	real_truncate = (int (*)(int, off_t))symbol("ftruncate");
-	real_unlink = (int (*)(const char *))symbol("unlink");
+	real_pwritev = (ssize_t (*)(int, const struct iovec *, int, off_t))symbol("pwritev");
 	snprintf(watched, sizeof watched, "%s", getenv("FORGET_DIR") ? getenv("FORGET_DIR") : "/nowhere");
 	snprintf(shadow, sizeof shadow, "%s", getenv("FORGET_SHADOW") ? getenv("FORGET_SHADOW") : "/nowhere");
 	DIR *d = opendir(watched);
@@ -207,6 +220,16 @@ static bool in_watched(const char *path)
 	return !strncmp(path, watched, len) && path[len] == '/';
 }
 
+/* A process that comes after a power cut comes after a boot. */
+static int boot_id(void)
+{
+	char id[32];
+	int fd = memfd_create("boot_id", MFD_CLOEXEC), n = snprintf(id, sizeof id, "boot-of-process-%d\n", (int)getpid());
+	if (fd < 0 || pwrite(fd, id, (size_t)n, 0) != n)
+		abort();
+	return fd;
+}
+
 int open(const char *path, int flags, ...)
 {
 	va_list ap;
@@ -214,6 +237,8 @@ int open(const char *path, int flags, ...)
 	int mode = flags & O_CREAT ? va_arg(ap, int) : 0;
 	va_end(ap);
 	pthread_once(&once, begin);
+	if (!strcmp(path, "/proc/sys/kernel/random/boot_id"))
+		return boot_id();
 	if (!(flags & O_CREAT) || !in_watched(path))
 		return real_open(path, flags, mode);
 	pthread_once(&beating, begin_beating);
@@ -230,15 +255,44 @@ int open(const char *path, int flags, ...)
 	return fd;
 }
 
+/* false: it has no path. */
+static bool path_of(int fd, char path[PATH_MAX], struct stat *st)
+{
+	char link[64];
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, PATH_MAX - 1);
+	if (n <= 0 || fstat(fd, st))
+		return false;
+	path[n] = 0;
+	return true;
+}
+
+/* Of what is written at an offset the shadow must know that it was written over. */
+ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t at)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	pthread_once(&once, begin);
+	ssize_t r = real_pwritev(fd, iov, n, at);
+	int err = errno;
+	if (r > 0 && path_of(fd, path, &st) && in_watched(path)) {
+		pthread_mutex_lock(&lock);
+		struct known *k = known(st.st_ino, false);
+		bool none = k->over_to == k->over_from;
+		k->over_from = none || at < k->over_from ? at : k->over_from;
+		k->over_to = none || at + r > k->over_to ? at + r : k->over_to;
+		pthread_mutex_unlock(&lock);
+	}
+	errno = err;
+	return r;
+}
+
 static void synced(int fd)
 {
-	char link[64], path[PATH_MAX];
+	char path[PATH_MAX];
 	struct stat st;
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, path, sizeof path - 1);
-	if (n <= 0 || fstat(fd, &st))
+	if (!path_of(fd, path, &st))
 		return;
-	path[n] = 0;
 	pthread_mutex_lock(&lock);
 	if (S_ISDIR(st.st_mode) && !strcmp(path, watched))
 		keep_names();
