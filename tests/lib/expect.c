@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/lib/suite.h"
+
 struct proc server;
 struct resp_client *c;
 
@@ -170,9 +172,6 @@ int run_command_tests(const char *name, const char *config, const TTest *const *
 	for (size_t i = 0; i < n; i++)
 		tcase_add_test(tc, tests[i]);
 	suite_add_tcase(s, tc);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed || server_failed ? 1 : 0;
+	int failed = suite_run(s);
+	return server_failed ? EXIT_FAILURE : failed;
 }

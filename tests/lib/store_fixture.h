@@ -72,14 +72,4 @@ static inline bool fixture_delete(struct store_op *op, uint64_t i)
 	return was;
 }
 
-/* Runs the suite of one program. */
-static inline int fixture_main(Suite *s)
-{
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
-}
-
 #endif

@@ -5,6 +5,7 @@
 
 #include "server/acl.h"
 #include "server/config_rows.h"
+#include "tests/lib/suite.h"
 
 /* Rules between blanks, applied as arguments of ACL SETUSER. NULL: refused, *error says why. */
 static struct acl_user *make(const char *rules, enum acl_error *error)
@@ -229,9 +230,5 @@ int main(void)
 	tcase_add_test(tc, test_registry);
 	tcase_add_test(tc, test_hash);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -11,6 +11,7 @@
 #include "server/journal/aof_manifest.h"
 #include "server/journal/io.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 #define RECORDS 40
 
@@ -387,9 +388,5 @@ int main(void)
 	tcase_add_test(m, manifest_long_names);
 	tcase_add_test(m, manifest_write_fails);
 	suite_add_tcase(s, m);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -4,6 +4,7 @@
 
 #include "store/types/bitmap.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 #define SIZE 3000
 
@@ -147,9 +148,5 @@ int main(void)
 	tcase_add_test(t, test_fields);
 	tcase_add_test(t, test_overflow);
 	suite_add_tcase(s, t);
-	SRunner *run = srunner_create(s);
-	srunner_run_all(run, CK_NORMAL);
-	int failed = srunner_ntests_failed(run);
-	srunner_free(run);
-	return failed != 0;
+	return suite_run(s);
 }

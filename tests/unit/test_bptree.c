@@ -9,6 +9,7 @@
 #include "store/impl/hashtab.h"
 #include "store/memory.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 /* The model: a sorted array of items. */
 struct model {
@@ -408,9 +409,5 @@ int main(void)
 	tcase_add_test(tc, test_small);
 	tcase_add_test(tc, test_memory_of_sorted_set);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "server/command.h"
 #include "server/script/closed.h"
+#include "tests/lib/suite.h"
 
 static bool closed(const char *text)
 {
@@ -197,9 +198,5 @@ int main(void)
 	tcase_add_test(c, libraries);
 	tcase_add_test(c, every_beginning);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

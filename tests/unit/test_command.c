@@ -6,6 +6,7 @@
 
 #include "server/call.h"
 #include "server/command.h"
+#include "tests/lib/suite.h"
 
 /* A table of its own: the server's is tested through COMMAND. */
 static void run(struct call *c)
@@ -229,9 +230,5 @@ int main(void)
 	tcase_add_test(tc, test_keys);
 	tcase_add_test(tc, test_many_keys);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/command_docs.h"
+#include "tests/lib/suite.h"
 
 /* The notation of one row, answered as text. */
 static const char *rendered(const char *args, int resp, struct reply *r)
@@ -103,9 +104,5 @@ int main(void)
 	tcase_add_test(tc, test_malformed);
 	tcase_add_test(tc, test_table);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

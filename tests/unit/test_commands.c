@@ -13,6 +13,7 @@
 #include "server/stats.h"
 #include "server/touch.h"
 #include "tests/lib/resp_client.h"
+#include "tests/lib/suite.h"
 
 #define NOW 1000000
 
@@ -422,9 +423,5 @@ int main(void)
 	tcase_add_test(tc, test_sets);
 	tcase_add_test(tc, test_spop_journal);
 	suite_add_tcase(s, tc);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -8,6 +8,7 @@
 
 #include "server/config.h"
 #include "server/config_rows.h"
+#include "tests/lib/suite.h"
 
 static void parse(const char *text)
 {
@@ -544,9 +545,5 @@ int main(void)
 	tcase_add_test(files, rewrite_failures);
 	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, files);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "store/crc64.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 START_TEST(test_known)
 {
@@ -53,9 +54,5 @@ int main(void)
 	tcase_add_test(tc, test_known);
 	tcase_add_test(tc, test_random);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

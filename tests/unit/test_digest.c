@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/digest.h"
+#include "tests/lib/suite.h"
 
 /* The fingerprints here are those of redis-server 7.0.15 for the same commands. */
 static struct store *s;
@@ -100,9 +101,5 @@ int main(void)
 	tcase_add_test(tc, test_as_redis);
 	tcase_add_test(tc, test_order_and_databases);
 	suite_add_tcase(suite, tc);
-	SRunner *sr = srunner_create(suite);
-	srunner_run_all(sr, CK_ENV);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(suite);
 }

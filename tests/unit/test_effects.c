@@ -7,6 +7,7 @@
 #include "server/effects.h"
 #include "server/journal/journal.h"
 #include "store/memory.h"
+#include "tests/lib/suite.h"
 
 static struct effects e;
 static struct call c;
@@ -163,8 +164,6 @@ int main(void)
 {
 	Suite *s = suite_create("effects");
 	TCase *t = tcase_create("effects");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_add);
@@ -173,9 +172,5 @@ int main(void)
 	tcase_add_test(t, test_growth);
 	tcase_add_loop_test(t, test_out_of_memory, 1, 4);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "server/exec.h"
+#include "tests/lib/suite.h"
 
 #define LOOPS 4
 #define ROUNDS 20000
@@ -105,9 +106,5 @@ int main(void)
 	tcase_add_test(t, alone_excludes_all);
 	tcase_add_test(t, alone_requests_do_not_starve_others);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "store/glob.h"
+#include "tests/lib/suite.h"
 
 /* Every answer here is that of redis-server 7.0.15 (KEYS; COMMAND LIST FILTERBY PATTERN for nocase). */
 static const struct {
@@ -211,9 +212,5 @@ int main(void)
 	tcase_add_test(tc, test_safety_glob_many_stars);
 	tcase_add_test(tc, test_literal);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

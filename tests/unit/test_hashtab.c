@@ -8,6 +8,7 @@
 #include "store/impl/siphash.h"
 #include "store/memory.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 #define OFFSET 3
 
@@ -333,9 +334,5 @@ int main(void)
 	tcase_add_test(tc, test_siphash);
 	tcase_add_test(tc, test_lenbytes);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

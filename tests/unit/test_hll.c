@@ -5,6 +5,7 @@
 
 #include "store/types/hll.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 #define CAP (HLL_DENSE_BYTES + 32768)
 
@@ -149,9 +150,5 @@ int main(void)
 	tcase_add_test(tc, test_damage);
 	tcase_add_test(tc, test_cache);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include "store/impl/idmap.h"
 #include "store/memory.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 /* The model: a sorted array of ids; the value of an id is a number kept with it. */
 struct pair {
@@ -207,9 +208,5 @@ int main(void)
 	tcase_add_test(tc, test_bytes);
 	tcase_add_test(tc, test_alloc_failure);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

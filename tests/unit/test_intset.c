@@ -5,6 +5,7 @@
 #include "store/impl/intset.h"
 #include "store/memory.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 /* Bytes that redis-server 7.0.15 wrote (DUMP of a set). */
 static const struct {
@@ -158,9 +159,5 @@ int main(void)
 	tcase_add_test(tc, test_validate);
 	tcase_add_test(tc, test_alloc_failure);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "server/journal/journal.h"
+#include "tests/lib/suite.h"
 
 #define PRODUCERS 4
 #define EACH 30000
@@ -647,8 +648,6 @@ int main(void)
 {
 	Suite *s = suite_create("journal");
 	TCase *t = tcase_create("journal");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
@@ -670,9 +669,5 @@ int main(void)
 	tcase_add_test(t, test_not_gathered);
 	tcase_add_test(t, test_large_out_of_memory);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

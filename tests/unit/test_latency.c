@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "server/latency.h"
+#include "tests/lib/suite.h"
 
 START_TEST(test_buckets_are_monotone_and_two_digits_fine)
 {
@@ -50,9 +51,5 @@ int main(void)
 	tcase_add_test(t, test_buckets_are_monotone_and_two_digits_fine);
 	tcase_add_test(t, test_percentiles_over_loops);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

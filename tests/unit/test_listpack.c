@@ -6,6 +6,7 @@
 #include "store/impl/listpack.h"
 #include "store/memory.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 /* What redis-server 7.0.15 wrote for the texts below (DUMP of a list, its listpack). */
 static const uint8_t redis_bytes[] = {
@@ -497,9 +498,5 @@ int main(void)
 	tcase_add_test(tc, test_validate_by_hand);
 	tcase_add_test(tc, test_alloc_failure);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

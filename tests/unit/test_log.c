@@ -8,6 +8,7 @@
 
 #include "server/clock.h"
 #include "server/log.h"
+#include "tests/lib/suite.h"
 
 static char path[64];
 static char text[1 << 20];
@@ -173,9 +174,5 @@ int main(void)
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
 		tcase_add_test(tc, tests[i]);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

@@ -15,6 +15,7 @@
 #include "net/tls.h"
 #include "tests/lib/certificate.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 #define ANY "tcp4://127.0.0.1:0"
 
@@ -455,9 +456,5 @@ int main(void)
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
 		tcase_add_loop_test(t, tests[i], 0, FIX_WAYS);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -10,6 +10,7 @@
 
 #include "net/codec.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 /* ------------------------------------------------------------------ the codecs alone */
 
@@ -717,9 +718,5 @@ int main(void)
 	tcase_add_loop_test(w, a_dialled_connection_carries_one_too, 0, FIX_WAYS);
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, w);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 static struct latch opened, closed, seen;
 static atomic_int last_reason;
@@ -830,9 +831,5 @@ int main(void)
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
 		tcase_add_loop_test(t, tests[i], 0, FIX_WAYS);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

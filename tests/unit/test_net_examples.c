@@ -12,6 +12,7 @@
 
 #include "tests/lib/example.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 static const char *argv0;
 
@@ -122,9 +123,5 @@ int main(int argc, char **argv)
 	tcase_add_test(t, push_pushes);
 	tcase_add_test(t, the_proxy_passes_on_and_bounds_its_memory);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

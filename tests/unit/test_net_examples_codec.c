@@ -14,6 +14,7 @@
 #include "tests/lib/net_fixture.h"
 
 #include "gen/net_messages.c"
+#include "tests/lib/suite.h"
 
 static const char *argv0;
 
@@ -261,9 +262,5 @@ int main(int argc, char **argv)
 	tcase_add_test(t, the_readmes_netstrings);
 	tcase_add_test(t, the_readmes_websockets);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

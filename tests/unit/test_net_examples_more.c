@@ -15,6 +15,7 @@
 #include "tests/lib/certificate.h"
 #include "tests/lib/example.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 #define ANY "tcp4://127.0.0.1:0"
 
@@ -397,9 +398,5 @@ int main(int argc, char **argv)
 	tcase_add_test(t, client_comes_back);
 	tcase_add_test(t, client_speaks_tls);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

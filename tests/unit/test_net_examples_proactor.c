@@ -13,6 +13,7 @@
 #include "tests/lib/net_fixture.h"
 
 #include "gen/net_proactor.c"
+#include "tests/lib/suite.h"
 
 static const char *argv0;
 
@@ -209,9 +210,5 @@ int main(int argc, char **argv)
 	tcase_add_test(t, the_readmes_echo);
 	tcase_add_test(t, the_readmes_session);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

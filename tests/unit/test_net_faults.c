@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 static atomic_long countdown, living;
 static struct latch opened, closed;
@@ -115,9 +116,5 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, every_allocation_fails_once, 0, FIX_WAYS);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failures = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failures != 0;
+	return suite_run(s);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "net/internal.h"
+#include "tests/lib/suite.h"
 
 static struct net_server server;
 static struct net_loop loop;
@@ -129,8 +130,6 @@ int main(void)
 {
 	Suite *s = suite_create("net_gather");
 	TCase *t = tcase_create("gather");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, test_begins_and_ends);
@@ -138,9 +137,5 @@ int main(void)
 	tcase_add_test(t, test_off);
 	tcase_add_test(t, test_within_a_window);
 	suite_add_tcase(s, t);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

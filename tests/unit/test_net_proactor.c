@@ -18,6 +18,7 @@
 #include "net/proactor.h"
 #include "tests/lib/failing_calls.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 #define LIMIT_MS 20000
 
@@ -932,9 +933,5 @@ int main(void)
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
 		tcase_add_loop_test(t, tests[i], 0, WAYS);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -10,6 +10,7 @@
 #include "net/proactor.h"
 #include "tests/lib/failing_calls.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 #define BIG (1 << 20)
 #define NTH_MAX 12
@@ -228,9 +229,5 @@ int main(void)
 	tcase_add_test(t, every_call_is_reached);
 	tcase_add_test(t, an_echo_costs_three_system_calls);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failures = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failures != 0;
+	return suite_run(s);
 }

@@ -22,6 +22,7 @@
 #include "tests/lib/net_fixture.h"
 
 #include "gen/net_one_by_one.c"
+#include "tests/lib/suite.h"
 
 #define ANY "tcp4://127.0.0.1:0"
 
@@ -355,9 +356,5 @@ int main(void)
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
 		tcase_add_test(t, tests[i]);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

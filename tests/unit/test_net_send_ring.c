@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "net/impl/send_ring.h"
+#include "tests/lib/suite.h"
 
 #define PAIRS 300 /* more than a ring's entries */
 #define MUCH (8 << 20)
@@ -146,9 +147,5 @@ int main(void)
 	}
 	send_ring_close(any);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

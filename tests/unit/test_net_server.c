@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 static struct latch opened, closed, seen;
 
@@ -739,9 +740,5 @@ int main(void)
 	tcase_add_test(t, unix_sockets_have_their_mode_and_replace_leftovers);
 	tcase_add_test(t, sockets_from_systemd);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed_tests = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed_tests != 0;
+	return suite_run(s);
 }

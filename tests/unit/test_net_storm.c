@@ -13,6 +13,7 @@
 
 #include "net/proactor.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 #define CLIENTS 4 /* threads */
 #define SOCKETS 24 /* of each */
@@ -337,9 +338,5 @@ int main(void)
 	tcase_add_loop_test(t, a_storm_leaves_nothing_behind, 0, FIX_WAYS);
 	tcase_add_loop_test(t, a_storm_of_operations, 0, 2);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failures = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failures != 0;
+	return suite_run(s);
 }

@@ -18,6 +18,7 @@
 #include "net/transport.h"
 #include "tests/lib/failing_calls.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 #define BIG (1 << 20)
 #define NTH_MAX 12
@@ -390,9 +391,5 @@ int main(void)
 	tcase_add_loop_test(t, an_echo_costs_three_system_calls, 0, FIX_WAYS);
 	tcase_add_test(t, without_io_uring_there_is_epoll_and_a_word_about_it);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failures = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failures != 0;
+	return suite_run(s);
 }

@@ -17,6 +17,7 @@
 #include "net/tls.h"
 #include "tests/lib/certificate.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 #define STREAM (3 << 20)
 
@@ -254,9 +255,5 @@ int main(void)
 	tcase_add_loop_test(t, the_kernel_encrypts_if_it_can, 0, FIX_WAYS);
 	tcase_add_loop_test(t, strangers_and_wrong_certificates_do_not_get_in, 0, FIX_WAYS);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failures = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failures != 0;
+	return suite_run(s);
 }

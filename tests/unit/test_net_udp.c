@@ -10,6 +10,7 @@
 
 #include "net/transport.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 #define NUMBERS 100
 
@@ -222,9 +223,5 @@ int main(void)
 	tcase_add_loop_test(t, a_refusal_closes, 0, FIX_WAYS);
 	tcase_add_loop_test(t, what_cannot_be_dialled, 0, FIX_WAYS);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -10,6 +10,7 @@
 #include "net/impl/ws.h"
 #include "net/websocket.h"
 #include "tests/lib/net_fixture.h"
+#include "tests/lib/suite.h"
 
 #define KEY "dGhlIHNhbXBsZSBub25jZQ=="
 #define HEADERS "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: " KEY "\r\nSec-WebSocket-Version: 13\r\n"
@@ -771,9 +772,5 @@ int main(void)
 	tcase_add_loop_test(w, both_ends_with_large_messages, 0, FIX_WAYS);
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, w);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }

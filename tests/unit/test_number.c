@@ -7,6 +7,7 @@
 
 #include "store/number.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 START_TEST(test_parse)
 {
@@ -249,9 +250,5 @@ int main(void)
 	tcase_add_test(tc, test_long_double);
 	tcase_add_test(tc, test_memory_units);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/script/plain.h"
+#include "tests/lib/suite.h"
 
 static bool plain(const char *text)
 {
@@ -133,9 +134,5 @@ int main(void)
 	tcase_add_test(tc, long_ones);
 	tcase_add_test(tc, tables_are_filled);
 	suite_add_tcase(s, tc);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }

@@ -7,6 +7,7 @@
 #include "store/impl/quicklist.h"
 #include "store/memory.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 /* The model: an array of texts. */
 struct text {
@@ -382,9 +383,5 @@ int main(void)
 	tcase_add_test(tc, test_whole_nodes);
 	tcase_add_test(tc, test_alloc_failure);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

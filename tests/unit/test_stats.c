@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/stats.h"
+#include "tests/lib/suite.h"
 
 static uint64_t elsewhere;
 
@@ -132,9 +133,5 @@ int main(void)
 	tcase_add_test(tc, test_errors);
 	tcase_add_test(tc, test_rates);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_ENV);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

@@ -7,6 +7,7 @@
 #include "store/types/stream.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 #ifndef SHOAL_NO_JEMALLOC
 #include <jemalloc/jemalloc.h>
 #endif
@@ -243,5 +244,5 @@ int main(void)
 	tcase_add_test(tc, test_aggregates);
 	tcase_add_test(tc, test_memory);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

@@ -3,6 +3,7 @@
 
 #include "store/memory.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 #define BEGIN_MS 1000000000
 #define LATER_MS 100000
@@ -204,5 +205,5 @@ int main(void)
 	tcase_add_test(tc, test_candidates_that_are_gone);
 	tcase_add_test(tc, test_one_large_value_is_enough);
 	suite_add_tcase(suite, tc);
-	return fixture_main(suite);
+	return suite_run(suite);
 }

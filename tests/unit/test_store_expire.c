@@ -4,6 +4,7 @@
 #include "store/memory.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 struct clock {
 	int64_t now_us, step_us;
@@ -257,5 +258,5 @@ int main(void)
 	tcase_add_test(tc, test_hundred_thousand_per_second);
 	tcase_add_test(tc, test_set_expiry);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

@@ -5,6 +5,7 @@
 #include "store/memory.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 #define KEYS 3000
 
@@ -197,5 +198,5 @@ int main(void)
 	tcase_add_test(tc, test_open);
 	tcase_add_test(tc, test_growth_fails_for_long);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

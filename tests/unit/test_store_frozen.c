@@ -8,6 +8,7 @@
 #include "store/types/set.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 #define KEYS 80
 #define DBS 3
@@ -340,5 +341,5 @@ int main(void)
 	tcase_add_loop_test(tc, test_read_while_written, 0, 2);
 	tcase_add_test(tc, test_memory_fails);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

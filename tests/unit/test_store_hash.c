@@ -3,6 +3,7 @@
 #include "store/impl/siphash.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 /* SipHash-c-d written down from its definition, a byte at a time; checked against the published vectors of 2-4. */
 static uint64_t reference(unsigned c, unsigned d, const uint64_t key[2], const unsigned char *p, size_t len)
@@ -153,5 +154,5 @@ int main(void)
 	tcase_add_test(tc, test_slots);
 	tcase_add_test(tc, test_options);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

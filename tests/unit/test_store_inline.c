@@ -4,6 +4,7 @@
 #include "store/entry_build.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 static const struct value_limits limits = { .entries = 512, .bytes = 64 };
 
@@ -214,5 +215,5 @@ int main(void)
 	tcase_add_test(tc, test_out_of_memory);
 	tcase_add_test(tc, test_lent);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

@@ -6,6 +6,7 @@
 #include "store/memory.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 #define THREADS 4
 #define ACCOUNTS 64
@@ -238,5 +239,5 @@ int main(void)
 	tcase_add_test(tc, test_single);
 	tcase_add_test(tc, test_lockset);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

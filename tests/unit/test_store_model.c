@@ -6,6 +6,7 @@
 #include "store/entry.h"
 #include "store/memory.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 #define MODEL_KEYS 4000
 #define VALUE_MAX 80
@@ -251,9 +252,5 @@ int main(void)
 	tcase_set_timeout(tc, 240);
 	tcase_add_loop_test(tc, test_model, 0, 3);
 	suite_add_tcase(s, tc);
-	SRunner *sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	int failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return suite_run(s);
 }

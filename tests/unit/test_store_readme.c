@@ -7,6 +7,7 @@ int store_example(void);
 #include <unistd.h>
 
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 START_TEST(test_example)
 {
@@ -35,5 +36,5 @@ int main(void)
 	TCase *tc = tcase_create("readme");
 	tcase_add_test(tc, test_example);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

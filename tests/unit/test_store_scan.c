@@ -5,6 +5,7 @@
 #include "store/table.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 #define KEYS 60000
 
@@ -257,5 +258,5 @@ int main(void)
 	tcase_add_test(tc, test_random_key_skips_expired);
 	tcase_add_test(tc, test_positions);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

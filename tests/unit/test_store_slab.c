@@ -6,6 +6,7 @@
 #include "store/slab.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 #define OBJECTS 10000
 
@@ -157,5 +158,5 @@ int main(void)
 	tcase_add_test(tc, test_classes);
 	tcase_add_test(tc, test_threads);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

@@ -6,6 +6,7 @@
 #include "store/memory.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 #define KEYS 20000
 #define DBS 3
@@ -338,5 +339,5 @@ int main(void)
 	tcase_add_test(tc, test_cut_with_threads);
 	tcase_add_test(tc, test_memory_fails);
 	suite_add_tcase(s, tc);
-	return fixture_main(s);
+	return suite_run(s);
 }

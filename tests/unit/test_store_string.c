@@ -4,6 +4,7 @@
 #include "store/memory.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/suite.h"
 
 static struct store *s;
 static struct store_op op;
@@ -277,5 +278,5 @@ int main(void)
 	tcase_add_test(tc, test_lru);
 	tcase_add_test(tc, test_lfu);
 	suite_add_tcase(suite, tc);
-	return fixture_main(suite);
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "store/memory.h"
 #include "store/types/stream.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 enum { MAX_ENTRIES = 4000, MAX_FIELDS = 4 };
 
@@ -449,9 +450,5 @@ int main(void)
 	tcase_add_test(t, test_limits);
 	tcase_set_timeout(t, 30);
 	suite_add_tcase(suite, t);
-	SRunner *r = srunner_create(suite);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(suite);
 }

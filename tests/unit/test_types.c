@@ -10,6 +10,7 @@
 #include "store/types/hash.h"
 #include "store/types/list.h"
 #include "store/types/set.h"
+#include "tests/lib/suite.h"
 
 static const struct value_limits unlimited = { INT64_MAX, INT64_MAX, INT64_MAX };
 static const struct value_limits tight = { 8, 20, 8 };
@@ -193,9 +194,5 @@ int main(void)
 	tcase_add_test(tc, test_choice_out_of_memory);
 	tcase_add_test(tc, test_find_batch);
 	suite_add_tcase(s, tc);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+	return suite_run(s);
 }
