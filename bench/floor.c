@@ -1,6 +1,6 @@
 /*
  * floor: what a request costs before anybody looks at it. A loop of libshoalnet that answers +OK to every request it
- * counts; a request is known by its '*', which the load's keys and values do not hold. Who sent SUBSCRIBE gets a message
+ * counts; a request is known by its '*' and what follows: the load's arguments hold none, but XADD's whole one. Who sent SUBSCRIBE gets a message
  * of 64 bytes for each PUBLISH of anybody, by a bare send() (with one loop only): what no server can do without.
  *
  *   floor PORT [LOOPS]
@@ -55,8 +55,8 @@ static enum net_action on_data(struct net_conn *c)
 	const char *p = net_peek(c, &len);
 	char *cur, *end;
 
-	for (size_t i = 0; i < len; i++)
-		n += p[i] == '*';
+	for (size_t i = 0; i + 1 < len; i++)
+		n += p[i] == '*' && p[i + 1] != '\r';
 	if (len > 13 && !memcmp(p + 8, "SUBSC", 5) && subscriber_count < SUBSCRIBERS)
 		subscribers[subscriber_count++] = net_conn_fd(c);
 	else if (len > 13 && !memcmp(p + 8, "PUBLI", 5))
