@@ -1,7 +1,8 @@
 /*
  * floor: what a request costs before anybody looks at it. A loop of libshoalnet that answers +OK to every request it
- * counts; a request is known by its '*' and what follows: the load's arguments hold none, but XADD's whole one. Who sent SUBSCRIBE gets a message
- * of 64 bytes for each PUBLISH of anybody, by a bare send() (with one loop only): what no server can do without.
+ * counts; a request is known by its '*' and what follows: the load's arguments hold none, but XADD's whole one. Who sent
+ * SUBSCRIBE gets a message of 64 bytes for each PUBLISH of anybody, by a bare send() (with one loop only): what no server
+ * can do without.
  *
  *   floor PORT [LOOPS]
  */

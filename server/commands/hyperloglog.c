@@ -196,14 +196,20 @@ static void count_one(struct call *c)
 	reply_int(c->reply, (int64_t)count);
 }
 
-static void run_pfcount(struct call *c)
+static void count_union(struct call *c)
 {
 	uint8_t max[HLL_REGISTERS] = { 0 };
 	bool dense = false;
+	if (gather(c, 1, max, &dense))
+		reply_int(c->reply, (int64_t)hll_estimate(max));
+}
+
+static void run_pfcount(struct call *c)
+{
 	if (c->argc == 2)
 		count_one(c);
-	else if (gather(c, 1, max, &dense))
-		reply_int(c->reply, (int64_t)hll_estimate(max));
+	else
+		count_union(c);
 }
 
 /* ------------------------------------------------------------------ PFMERGE */
