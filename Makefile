@@ -195,10 +195,10 @@ faults: $(B)/shoal-server $(B)/shoal-faults $(B)/forget.so ## kill -9 and power 
 		$(B)/shoal-faults everysec $(EVERYSEC) $(B)/forget.so || status=1; exit $$status
 
 # A storm of connections against four loops, and of operations of the proactor: STORM_S seconds for each way to poll and to
-# send (150: twelve minutes and a half of the first, five of the other); with SAN=address
-# or SAN=thread for what a plain run does not see.
+# send (150: twelve minutes and a half of the first, five of the other). What a plain run does not see, one with SAN=address
+# or SAN=thread does.
 STORM_S ?= 150
-storm: $(B)/tests/test_net_storm ## connections that open, send, half-close and reset at random: STORM_S seconds each backend
+storm: $(B)/tests/test_net_storm ## connections that open, send, half-close and reset at random: STORM_S seconds each way
 	$(Q)STORM_S=$(STORM_S) $(SLOW) $<
 
 clients: $(B)/shoal-server ## real client libraries against the server (installs them)

@@ -19,8 +19,10 @@
 #define CONNS_ACTIVE 16 /* in one window: with fewer there is little to gather */
 #define CONNS_FULL 48   /* from here on a sleep has its full length */
 #define TURN_SHARE 3    /* a turn that served a third of the active connections has little left to save */
-#define BUSY_ON 0.6     /* share of the time at which gathering begins: below it a sleep would only delay replies. A loop */
-#define BUSY_OFF 0.4    /* that waits for its core is busy, too. Where it ends: what is gathered costs less */
+/* Gathering begins at a share of time that is busy (or waited for the core): below it a sleep would only delay replies. It
+ * ends at a lower one, as what is gathered costs less. */
+#define BUSY_ON 0.6
+#define BUSY_OFF 0.4
 
 void gather_start(struct net_loop *l)
 {

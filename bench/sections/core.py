@@ -165,6 +165,7 @@ class Loops:
         for s in servers:
             bench.fill(s)
         for test in ("get", "set"):
+            # Twice the samples: what runs on which core is the scheduler's choice.
             r[test.upper()] = bench.alternate(servers, lambda s: bench.redis_benchmark(
                 s, test, 16, 200_000 if bench.quick else 2_000_000, core=None), bench.reps * 2)
             bench.say_pair(f"loops {test}", r[test.upper()])

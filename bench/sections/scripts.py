@@ -51,7 +51,7 @@ def run(bench):
     for s in servers:
         s.stop()
     servers = [bench.start_shoal(f"{n} loop{'s' * (n > 1)}", n, core=None) for n in (1, 2)]
-    r["loops"] = limiter(bench, servers, None, bench.reps * 2)
+    r["loops"] = limiter(bench, servers, None, bench.reps * 2)  # the scheduler chooses the cores: more samples
     bench.say_pair("rate limiter, nothing pinned", r["loops"])
     for s in servers:
         s.stop()

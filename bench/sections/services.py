@@ -10,6 +10,7 @@ import report
 from servers import free_port, say
 
 WAITERS = 1000
+MORE = 3  # times the samples where a thousand clients wait: a send costs more when it wakes its receiver, or less
 KEYS = 500_000
 LABELS = {"publish 1": "PUBLISH, 64 bytes, to 1,000 subscribers, each message awaited by all; per delivery",
           "publish 16": "the same, 16 messages at a time; per delivery",
@@ -36,7 +37,7 @@ def publish(bench, r):
         n = n // 4 if bench.quick else n
         r[f"publish {pipeline}"] = bench.alternate(servers, lambda s: per_delivery(bench.work(
             s, "-c", 1, "-P", pipeline, "-n", n, "-B", WAITERS, "-b", "SUBSCRIBE channel", "PUBLISH channel {x:64}")),
-            bench.reps * 3)  # what a send costs depends on whether the receiver sleeps, and varies
+            bench.reps * MORE)
     stop(servers)
 
 
@@ -53,7 +54,7 @@ def blocked(bench, r):
     servers = bench.start_all()
     r["blpop"] = bench.alternate(servers, lambda s: bench.work(
         s, "-c", 50, "-n", 10_000 if bench.quick else 60_000, "-B", WAITERS, "-b", "BLPOP queue 0", "-a",
-        "LPUSH queue {x:64}"), bench.reps * 3)
+        "LPUSH queue {x:64}"), bench.reps * MORE)
     stop(servers)
 
 

@@ -15,7 +15,7 @@
 /* One value in the making. */
 struct build {
 	struct rdb_scan *s;
-	const struct rdb_limits *limits;
+	struct rdb_limits limits;
 	struct value v;
 	struct zset_builder zset;
 	int err; /* -ENOMEM, -EINVAL */
@@ -71,7 +71,7 @@ static size_t believable(const struct build *b, uint64_t n)
 
 static void add_to_list(struct build *b, const char *str, size_t len)
 {
-	const struct list_limits limits = b->limits->list;
+	const struct list_limits limits = b->limits.list;
 	check(b, list_grow(&b->v, &limits, 1, listpack_cost(str, len)), NULL);
 	if (!b->err)
 		check(b, list_push(&b->v, true, str, len), NULL);
@@ -79,12 +79,12 @@ static void add_to_list(struct build *b, const char *str, size_t len)
 
 static void add_to_set(struct build *b, const char *str, size_t len)
 {
-	check(b, set_add(&b->v, &b->limits->set, str, len), "a member of a set is there twice");
+	check(b, set_add(&b->v, &b->limits.set, str, len), "a member of a set is there twice");
 }
 
 static void add_to_hash(struct build *b, const struct text *field, const struct text *val)
 {
-	check(b, hash_set(&b->v, &b->limits->hash, field->ptr, field->len, val->ptr, val->len),
+	check(b, hash_set(&b->v, &b->limits.hash, field->ptr, field->len, val->ptr, val->len),
 	      "a field of a hash is there twice");
 }
 
@@ -107,7 +107,7 @@ static void finish_zset(struct build *b)
 	if (b->err || !b->zset.n)
 		return;
 	zset_builder_sort(&b->zset);
-	check(b, zset_builder_finish(&b->zset, &b->limits->zset, &b->v), NULL);
+	check(b, zset_builder_finish(&b->zset, &b->limits.zset, &b->v), NULL);
 }
 
 /* ------------------------------------------------------------------ forms of one element after the other */
@@ -128,7 +128,7 @@ static void read_set(struct build *b)
 	uint64_t n = read_len(b);
 	for (uint64_t i = 0; i < n && read_text(b, &t); i++) {
 		if (i == 0)
-			check(b, set_new(&b->v, &b->limits->set, t.ptr, t.len, believable(b, n)), NULL);
+			check(b, set_new(&b->v, &b->limits.set, t.ptr, t.len, believable(b, n)), NULL);
 		if (!b->err)
 			add_to_set(b, t.ptr, t.len);
 		free(t.heap);
@@ -140,8 +140,8 @@ static void read_hash(struct build *b)
 	struct text field, val;
 	uint64_t n = read_len(b);
 	check(b, hash_new(&b->v), NULL);
-	if (!b->err && believable(b, n) > (size_t)b->limits->hash.entries)
-		check(b, hash_grow(&b->v, &b->limits->hash, believable(b, n), 0, 0), NULL);
+	if (!b->err && believable(b, n) > (size_t)b->limits.hash.entries)
+		check(b, hash_grow(&b->v, &b->limits.hash, believable(b, n), 0, 0), NULL);
 	for (; n > 0 && read_text(b, &field); n--) {
 		if (read_text(b, &val)) {
 			add_to_hash(b, &field, &val);
@@ -232,7 +232,7 @@ static void take_set(void *ctx, const char *str, size_t len)
 {
 	struct build *b = ctx;
 	if (!b->err && !b->v.ptr)
-		check(b, set_new(&b->v, &b->limits->set, str, len, 1), NULL);
+		check(b, set_new(&b->v, &b->limits.set, str, len, 1), NULL);
 	if (!b->err)
 		add_to_set(b, str, len);
 }
@@ -274,7 +274,7 @@ static bool has_field_twice(const uint8_t *lp)
 	return false;
 }
 
-/* A hash in one listpack, within the limits: taken as it is. */
+/* A hash in one listpack that is short enough: taken as it is. */
 static void read_hash_listpack(struct build *b)
 {
 	struct text t;
@@ -283,7 +283,7 @@ static void read_hash_listpack(struct build *b)
 		return;
 	bool sound = listpack_validate(t.ptr, t.len, true);
 	size_t count = sound ? listpack_count((const uint8_t *)t.ptr) : 0;
-	bool small = sound && count / 2 <= (size_t)b->limits->hash.entries;
+	bool small = sound && count / 2 <= (size_t)b->limits.hash.entries;
 	if (!sound || count % 2) {
 		damaged(b, "a hash in a listpack is damaged");
 	} else if (small && has_field_twice((const uint8_t *)t.ptr)) {
@@ -346,7 +346,7 @@ static bool read_small_list(struct build *b, const struct text *t)
 {
 	if (!listpack_validate(t->ptr, t->len, true) || listpack_count((const uint8_t *)t->ptr) == 0)
 		return false;
-	const struct list_limits limits = b->limits->list;
+	const struct list_limits limits = b->limits.list;
 	b->v = (struct value){ ENC_LISTPACK, listpack_from_bytes(t->ptr, t->len) };
 	check(b, b->v.ptr ? list_grow(&b->v, &limits, 0, 0) : -ENOMEM, NULL);
 	return true;
@@ -374,7 +374,7 @@ static void read_quicklist(struct build *b, bool ziplists)
 			visit_block(b, rdb_walk_ziplist, &t, take_list, b);
 		else if (!(single && container == RDB_NODE_PACKED && read_small_list(b, &t))) {
 			if (!b->v.ptr)
-				b->v = new_quicklist(&b->limits->list);
+				b->v = new_quicklist(&b->limits.list);
 			if (b->v.ptr)
 				append_node(b, &t, container == RDB_NODE_PLAIN);
 			else
@@ -386,11 +386,19 @@ static void read_quicklist(struct build *b, bool ziplists)
 
 /* ------------------------------------------------------------------ the whole value */
 
-/* What comes in one block stays one whatever the length of its elements, as in Redis: only their number counts. */
 static bool comes_packed(unsigned type)
 {
 	return type == RDB_SET_LISTPACK || type == RDB_HASH_ZIPLIST || type == RDB_HASH_LISTPACK ||
 	       type == RDB_ZSET_ZIPLIST || type == RDB_ZSET_LISTPACK;
+}
+
+/* What comes in one block stays one whatever the length of its elements, as in Redis: only their number counts. */
+static struct rdb_limits limits_for(unsigned type, const struct rdb_limits *given)
+{
+	struct rdb_limits limits = *given;
+	if (comes_packed(type))
+		limits.set.bytes = limits.hash.bytes = limits.zset.bytes = INT64_MAX;
+	return limits;
 }
 
 static bool read_value(struct build *b, unsigned type, enum store_type_id *id)
@@ -460,16 +468,12 @@ enum rdb_value_result rdb_value_load(struct store_op *op, const struct store_key
                                      const struct rdb_limits *limits, struct rdb_scan *s, int64_t expire_ms,
                                      struct entry **e)
 {
-	struct build b = { .s = s, .limits = limits };
-	struct rdb_limits packed = *limits;
-	enum store_type_id id = STORE_STRING;
-	packed.set.bytes = packed.hash.bytes = packed.zset.bytes = INT64_MAX;
-	if (comes_packed(type))
-		b.limits = &packed;
+	enum store_type_id id;
 	if (type == RDB_STRING)
 		return load_string(op, key, s, expire_ms, e);
 	if (type == RDB_STREAM || type == RDB_STREAM_2 || type == RDB_STREAM_3)
 		return load_stream(op, key, type, s, expire_ms, e);
+	struct build b = { .s = s, .limits = limits_for(type, limits) };
 	if (!read_value(&b, type, &id)) {
 		s->bad = "a type of value that is not supported";
 		return RDB_VALUE_DAMAGED;
