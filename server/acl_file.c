@@ -1,14 +1,9 @@
 /* acl_file: users in files: the configuration's lines, aclfile, ACL SAVE. */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "server/acl.h"
 #include "server/config_rows.h"
@@ -241,58 +236,6 @@ int acl_load(const char *path, struct client *self, struct config_text *errors)
 	return err ? -1 : 0;
 }
 
-static int write_temporary(const char *temp, int fd, mode_t mode, const struct config_text *out)
-{
-	size_t done = 0;
-	int err = fchmod(fd, mode) < 0 ? -errno : 0;
-	(void)temp;
-	while (!err && done < out->len) {
-		ssize_t n = write(fd, out->ptr + done, out->len - done);
-		if (n < 0 && errno != EINTR)
-			err = -errno;
-		else if (n > 0)
-			done += (size_t)n;
-	}
-	if (!err && fsync(fd) < 0)
-		err = -errno;
-	return err;
-}
-
-static int sync_directory(const char *path)
-{
-	char copy[PATH_MAX];
-	snprintf(copy, sizeof copy, "%s", path);
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	int err = fsync(fd) < 0 ? -errno : 0;
-	close(fd);
-	return err;
-}
-
-static int replace_file(const char *path, const struct config_text *out)
-{
-	char temp[PATH_MAX];
-	struct stat st;
-	int n = snprintf(temp, sizeof temp, "%s.tmp-%d.XXXXXX", path, (int)getpid());
-	if (n < 0 || (size_t)n >= sizeof temp)
-		return -ENAMETOOLONG;
-	int fd = mkostemp(temp, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	/* Hashes of passwords: a new file is for its owner alone, an old one stays as it was. */
-	int err = write_temporary(temp, fd, stat(path, &st) == 0 ? st.st_mode & 07777 : 0600, out);
-	if (close(fd) < 0 && !err)
-		err = -errno;
-	if (!err && rename(temp, path) < 0)
-		err = -errno;
-	if (err) {
-		unlink(temp);
-		return err;
-	}
-	return sync_directory(path);
-}
-
 int acl_save(const char *path)
 {
 	static pthread_mutex_t saving = PTHREAD_MUTEX_INITIALIZER;
@@ -304,7 +247,7 @@ int acl_save(const char *path)
 		config_text_add(&out, "\n", 1);
 	}
 	pthread_mutex_lock(&saving);
-	int err = out.failed ? -ENOMEM : replace_file(path, &out);
+	int err = config_replace_file(path, &out, 0600); /* hashes of passwords are for the owner alone */
 	pthread_mutex_unlock(&saving);
 	config_text_clear(&out);
 	if (err)

@@ -19,6 +19,8 @@ void config_text_quote(struct config_text *t, const char *text);
 /* A size in the largest unit that says it exactly. */
 void config_text_memory(struct config_text *t, uint64_t v);
 void config_text_clear(struct config_text *t);
+/* The text takes the place of the file's, at once and for good. mode: of a file that was not there. 0 or -errno. */
+int config_replace_file(const char *path, const struct config_text *text, unsigned mode);
 
 /* Sets *error; always false, so that a failing check is one line. */
 bool config_error(char **error, const char *format, ...) __attribute__((format(printf, 2, 3)));

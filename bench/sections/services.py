@@ -10,7 +10,7 @@ import report
 from servers import free_port, say
 
 WAITERS = 1000
-MORE = 3  # times the samples where a thousand clients wait: a send costs more when it wakes its receiver, or less
+MORE = 3  # times the samples where a thousand clients wait: a send costs more if its receiver sleeps
 KEYS = 500_000
 LABELS = {"publish 1": "PUBLISH, 64 bytes, to 1,000 subscribers, each message awaited by all; per delivery",
           "publish 16": "the same, 16 messages at a time; per delivery",
