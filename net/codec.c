@@ -176,40 +176,8 @@ int net_write_message(struct net_conn *c, const void *buf, size_t len, int type)
 	return n < 0 ? (int)n : 0;
 }
 
-struct letter {
-	struct net_msg msg;
-	net_conn_id id;
-	void (*done)(void *ctx, int err);
-	void *ctx;
-	size_t len;
-	int type;
-	char bytes[];
-};
-
-static void deliver(struct net_loop *l, struct net_msg *m)
-{
-	struct letter *p = (struct letter *)m;
-	struct net_conn *c = net_conn_find(l, p->id);
-	int err = c ? net_write_message(c, p->bytes, p->len, p->type) : -ENOTCONN;
-	if (p->done)
-		p->done(p->ctx, err);
-	l->server->o.realloc(p, 0);
-}
-
 int net_send_message(struct net_server *s, net_conn_id id, const void *buf, size_t len, int type,
                      void (*done)(void *ctx, int err), void *ctx)
 {
-	struct letter *p;
-	size_t size;
-	if (id >> ID_LOOP_SHIFT >= (uint64_t)s->o.loops || __builtin_add_overflow(sizeof *p, len, &size))
-		return -EINVAL;
-	p = s->o.realloc(NULL, size);
-	if (!p)
-		return -ENOMEM;
-	*p = (struct letter){ .msg = { .run = deliver, .bytes = len }, .id = id, .done = done, .ctx = ctx, .len = len,
-		              .type = type };
-	if (len)
-		memcpy(p->bytes, buf, len);
-	net_post(s->loops[id >> ID_LOOP_SHIFT], &p->msg);
-	return 0;
+	return mailbox_send(s, id, net_write_message, buf, len, type, done, ctx);
 }

@@ -327,6 +327,10 @@ extern const struct net_transport udp_transport; /* of dialled sockets; its cont
 void mailbox_run(struct net_loop *l);
 /* Only messages with this function; the others keep their order until mailbox_run(). */
 void mailbox_run_only(struct net_loop *l, void (*run)(struct net_loop *l, struct net_msg *m));
+/* A copy of the bytes goes to a connection's loop, which gives it to write(); type is for that. As net_send(). */
+typedef int mailbox_write(struct net_conn *c, const void *buf, size_t len, int type);
+int mailbox_send(struct net_server *s, net_conn_id id, mailbox_write *write, const void *buf, size_t len, int type,
+                 void (*done)(void *ctx, int err), void *ctx);
 
 /* timer.c */
 struct wheel *wheel_new(int64_t now_ms);

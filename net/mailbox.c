@@ -152,6 +152,8 @@ size_t net_loop_posted_bytes(const struct net_loop *l)
 struct parcel {
 	struct net_msg msg;
 	net_conn_id id;
+	mailbox_write *write;
+	int type;
 	void (*done)(void *ctx, int err);
 	void *ctx;
 	size_t len;
@@ -162,13 +164,14 @@ static void deliver(struct net_loop *l, struct net_msg *m)
 {
 	struct parcel *p = (struct parcel *)m;
 	struct net_conn *c = net_conn_find(l, p->id);
-	int err = c ? net_write(c, p->bytes, p->len) : -ENOTCONN;
+	int err = c ? p->write(c, p->bytes, p->len, p->type) : -ENOTCONN;
 	if (p->done)
 		p->done(p->ctx, err);
 	l->server->o.realloc(p, 0);
 }
 
-int net_send(struct net_server *s, net_conn_id id, const void *buf, size_t len, void (*done)(void *ctx, int err), void *ctx)
+int mailbox_send(struct net_server *s, net_conn_id id, mailbox_write *write, const void *buf, size_t len, int type,
+                 void (*done)(void *ctx, int err), void *ctx)
 {
 	struct parcel *p;
 	size_t size;
@@ -177,11 +180,23 @@ int net_send(struct net_server *s, net_conn_id id, const void *buf, size_t len, 
 	p = s->o.realloc(NULL, size);
 	if (!p)
 		return -ENOMEM;
-	*p = (struct parcel){ .msg = { .run = deliver, .bytes = len }, .id = id, .done = done, .ctx = ctx, .len = len };
+	*p = (struct parcel){ .msg = { .run = deliver, .bytes = len }, .id = id, .write = write, .type = type, .done = done,
+		              .ctx = ctx, .len = len };
 	if (len)
 		memcpy(p->bytes, buf, len);
 	net_post(s->loops[id >> ID_LOOP_SHIFT], &p->msg);
 	return 0;
+}
+
+static int write_bytes(struct net_conn *c, const void *buf, size_t len, int type)
+{
+	(void)type;
+	return net_write(c, buf, len);
+}
+
+int net_send(struct net_server *s, net_conn_id id, const void *buf, size_t len, void (*done)(void *ctx, int err), void *ctx)
+{
+	return mailbox_send(s, id, write_bytes, buf, len, 0, done, ctx);
 }
 
 static void close_by_id(struct net_loop *l, struct net_msg *m)

@@ -1,9 +1,11 @@
 #include "tests/lib/net_fixture.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -157,6 +159,31 @@ static size_t third_of(const char *path)
 size_t fix_kernel_keeps(void)
 {
 	return third_of("/proc/sys/net/ipv4/tcp_rmem") + third_of("/proc/sys/net/ipv4/tcp_wmem") + (4 << 20);
+}
+
+atomic_long fix_blocks;
+
+void *fix_realloc(void *p, size_t size)
+{
+	if (size == 0) {
+		if (p)
+			atomic_fetch_sub(&fix_blocks, 1);
+		free(p);
+		return NULL;
+	}
+	if (!p)
+		atomic_fetch_add(&fix_blocks, 1);
+	return realloc(p, size);
+}
+
+int fix_open_fds(void)
+{
+	int n = 0;
+	DIR *d = opendir("/proc/self/fd");
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
 }
 
 unsigned char fix_byte(uint64_t i)

@@ -3,6 +3,7 @@
 #define TESTS_NET_FIXTURE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "net/net.h"
 
@@ -43,6 +44,10 @@ void fix_run(struct net_loop *l, void (*fn)(struct net_loop *l, void *arg), void
 void fix_narrow(int fd);
 /* What the kernel may keep at most in one direction of a connection whose ends are as it makes them. */
 size_t fix_kernel_keeps(void);
+/* For net_options.realloc: counts the blocks that live. */
+extern atomic_long fix_blocks;
+void *fix_realloc(void *p, size_t size);
+int fix_open_fds(void);
 /* Deterministic bytes of a stream: the i-th. */
 unsigned char fix_byte(uint64_t i);
 

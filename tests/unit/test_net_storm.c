@@ -2,7 +2,6 @@
  * sends by reference and closes at random. Whatever comes back is right, and nothing is left when the server has stopped.
  * STORM_S is how many seconds each backend gets (1; make storm: 150). */
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,22 +18,9 @@
 #define SOCKETS 24 /* of each */
 #define CHUNK 40000
 
-static atomic_long living, opened, closed, echoed, references, wrong;
+static atomic_long opened, closed, echoed, references, wrong;
 static atomic_bool over;
 static int the_port;
-
-static void *counting_realloc(void *p, size_t size)
-{
-	if (size == 0) {
-		if (p)
-			atomic_fetch_sub(&living, 1);
-		free(p);
-		return NULL;
-	}
-	if (!p)
-		atomic_fetch_add(&living, 1);
-	return realloc(p, size);
-}
 
 static uint32_t next_random(uint64_t *state)
 {
@@ -162,16 +148,6 @@ static void *storm(void *arg)
 	return NULL;
 }
 
-static int open_fds(void)
-{
-	int n = 0;
-	DIR *d = opendir("/proc/self/fd");
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static double seconds(void)
 {
 	const char *s = getenv("STORM_S");
@@ -194,10 +170,10 @@ START_TEST(a_storm_leaves_nothing_behind)
 	const struct net_events e = { .open = on_open, .data = on_data, .close = on_close };
 	struct net_options o;
 	pthread_t threads[CLIENTS];
-	int before = open_fds();
+	int before = fix_open_fds();
 	atomic_store(&over, false);
 	fix_options(&o, _i, 4);
-	o.realloc = counting_realloc;
+	o.realloc = fix_realloc;
 	o.pause_on_high = true;
 	struct net_server *s = fix_start(&e, &o, "tcp4://127.0.0.1:0?reuseport=true", &the_port);
 	for (uintptr_t i = 0; i < CLIENTS; i++)
@@ -208,10 +184,10 @@ START_TEST(a_storm_leaves_nothing_behind)
 		pthread_join(threads[i], NULL);
 	fix_stop(s, 2000);
 	ck_assert_int_eq(atomic_load(&wrong), 0);
-	ck_assert_int_eq(atomic_load(&living), 0);
+	ck_assert_int_eq(atomic_load(&fix_blocks), 0);
 	ck_assert_int_eq(atomic_load(&references), 0);
 	ck_assert_int_eq(atomic_load(&opened), atomic_load(&closed));
-	ck_assert_int_eq(open_fds(), before);
+	ck_assert_int_eq(fix_open_fds(), before);
 }
 END_TEST
 
@@ -301,12 +277,12 @@ START_TEST(a_storm_of_operations)
 	struct net_proactor_options o;
 	pthread_t threads[CLIENTS], server, other;
 	net_proactor_conn listener;
-	int err, before = open_fds();
+	int err, before = fix_open_fds();
 	void *bad;
 	atomic_store(&over, false);
 	net_proactor_options_init(&o);
 	o.backend = _i ? NET_BACKEND_POLL : NET_BACKEND_EPOLL;
-	o.realloc = counting_realloc;
+	o.realloc = fix_realloc;
 	proactor = net_proactor_new(&o, &err);
 	ck_assert_int_eq(net_proactor_listen(proactor, "tcp4://127.0.0.1:0", &listener, &the_port), 0);
 	ck_assert_int_eq(net_proactor_accept(proactor, listener, -1, NULL), 0);
@@ -325,8 +301,8 @@ START_TEST(a_storm_of_operations)
 	ck_assert_msg(!bad, "%s", bad ? (char *)bad : "");
 	net_proactor_free(proactor);
 	ck_assert_int_eq(atomic_load(&wrong), 0);
-	ck_assert_int_eq(atomic_load(&living), 0);
-	ck_assert_int_eq(open_fds(), before);
+	ck_assert_int_eq(atomic_load(&fix_blocks), 0);
+	ck_assert_int_eq(fix_open_fds(), before);
 }
 END_TEST
 

@@ -2,7 +2,6 @@
  * error, nothing leaks, nothing hangs, and the server stops as it should. */
 #include <arpa/inet.h>
 #include <check.h>
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -118,22 +117,9 @@ static const struct net_transport transport = {
 
 /* ------------------------------------------------------------------ one short life of a server */
 
-static atomic_long living, opened, closed, log_lines;
+static atomic_long opened, closed, log_lines;
 static struct latch dialled; /* a connection, and one of datagrams */
 static _Atomic net_conn_id last_conn;
-
-static void *counting_realloc(void *p, size_t size)
-{
-	if (size == 0) {
-		if (p)
-			atomic_fetch_sub(&living, 1);
-		free(p);
-		return NULL;
-	}
-	if (!p)
-		atomic_fetch_add(&living, 1);
-	return realloc(p, size);
-}
 
 static enum net_action on_open(struct net_conn *c)
 {
@@ -187,16 +173,6 @@ static void on_dialled(void *ctx, struct net_conn *c, int err)
 	if (c)
 		net_write(c, "hello", 5);
 	latch_add(&dialled, 1);
-}
-
-static int open_fds(void)
-{
-	int n = 0;
-	DIR *d = opendir("/proc/self/fd");
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* A client that gives up soon, as the call that fails may be one that it needed. */
@@ -267,15 +243,15 @@ static bool live(int way, int nth)
 	struct net_listener *l[4] = { NULL };
 	struct net_options o;
 	char path[64], urls[4][96] = { "tcp4://127.0.0.1:0", "", "tcp4://127.0.0.1:0", "udp://127.0.0.1:0" };
-	int err = 0, before = open_fds();
+	int err = 0, before = fix_open_fds();
 	bool started = false;
 	snprintf(path, sizeof path, "shoalnet-%d-%d", (int)getpid(), ++serial);
 	snprintf(urls[1], sizeof urls[1], "unix://@%s", path);
-	atomic_store(&living, 0);
+	atomic_store(&fix_blocks, 0);
 	atomic_store(&opened, 0);
 	atomic_store(&closed, 0);
 	fix_options(&o, way, 2);
-	o.realloc = counting_realloc;
+	o.realloc = fix_realloc;
 	o.tcp_keepalive_s = 60;
 	atomic_store(&countdown, nth);
 	inside = true;
@@ -303,10 +279,10 @@ static bool live(int way, int nth)
 	if (s)
 		net_server_free(s);
 	inside = false;
-	ck_assert_int_eq(atomic_load(&living), 0);
+	ck_assert_int_eq(atomic_load(&fix_blocks), 0);
 	ck_assert_int_eq(atomic_load(&states), 0);
 	ck_assert_int_eq(atomic_load(&opened), atomic_load(&closed));
-	ck_assert_int_eq(open_fds(), before);
+	ck_assert_int_eq(fix_open_fds(), before);
 	return atomic_load(&countdown) <= 0;
 }
 
