@@ -12,8 +12,7 @@
 
 #include "server/journal/aof_format.h"
 #include "server/journal/aof_manifest.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/target.h"
 
 static void must(bool ok)
 {

@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "net/codec.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/outcome.h"
 
 static const struct net_line lines[] = { { .max = 0 }, { .max = 9 }, { .max = 9, .crlf = true } };
 static const struct net_delimiter delimiters[] = {
@@ -24,14 +23,6 @@ struct choice {
 	size_t max;
 	bool encodes; /* whatever was decoded */
 };
-
-static void check(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
 
 static struct choice choose(uint8_t how, struct net_length *length)
 {
@@ -68,25 +59,6 @@ static void round_trip(const struct choice *c, const struct net_message *m)
 		check(s.message.len == m->len && (!m->len || !memcmp(s.message.bytes, m->bytes, m->len)), "another message came back");
 	}
 	free(out);
-}
-
-/* All messages and the error of an input as one text. */
-struct outcome {
-	char *text;
-	size_t len, cap;
-};
-
-static void put(struct outcome *o, const void *p, size_t n)
-{
-	if (o->cap - o->len < n) {
-		o->cap = (o->cap + n) * 2;
-		o->text = realloc(o->text, o->cap);
-		if (!o->text)
-			abort();
-	}
-	if (n)
-		memcpy(o->text + o->len, p, n);
-	o->len += n;
 }
 
 static void decode(const struct choice *c, const uint8_t *data, size_t size, size_t first, size_t step, struct outcome *o)
@@ -128,16 +100,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	struct choice c = choose(data[0], &length);
-	unsigned how = data[1];
+	uint8_t how = data[1];
 	data += 2;
 	size -= 2;
+	struct cuts cuts = cuts_of(how, size);
 	decode(&c, data, size, size, size, &whole);
-	if (how & 1)
-		decode(&c, data, size, how >> 1, size, &cut); /* in two pieces */
-	else
-		decode(&c, data, size, how >> 4, 1 + (how >> 1 & 7), &cut);
-	check(whole.len == cut.len && (!whole.len || !memcmp(whole.text, cut.text, whole.len)), "cutting changes the outcome");
-	free(whole.text);
-	free(cut.text);
+	decode(&c, data, size, cuts.first, cuts.step, &cut);
+	check_same(&whole, &cut);
 	return 0;
 }

@@ -21,8 +21,6 @@
 #include "store/number.h"
 #include "tests/fuzz/walk.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 const char *__asan_default_options(void);
 
 /* Freed memory is used again soon, or most of the time goes into fresh pages. */

@@ -10,8 +10,7 @@
 #include "server/config.h"
 #include "server/config_rows.h"
 #include "server/log.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/target.h"
 
 static char *no_file(const char *path, int fd, size_t limit, size_t *len)
 {

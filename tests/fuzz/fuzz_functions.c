@@ -12,8 +12,6 @@
 #include "store/crc64.h"
 #include "tests/fuzz/walk.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define FOOTER 10
 #define KEPT "#!lua name=kept\nredis.register_function('kept', function(keys) return redis.call('get', keys[1]) end)"
 

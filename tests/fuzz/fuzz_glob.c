@@ -8,16 +8,7 @@
 #include <string.h>
 
 #include "store/glob.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
+#include "tests/fuzz/target.h"
 
 static char *copy(const void *p, size_t n)
 {

@@ -12,16 +12,7 @@
 #include "server/journal/rdb.h"
 #include "server/journal/rdb_functions.h"
 #include "server/journal/rdb_value.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
+#include "tests/fuzz/target.h"
 
 static struct store *open_store(void)
 {

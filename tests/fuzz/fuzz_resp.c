@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "server/resp.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/outcome.h"
 
 enum { SCRATCH = 32 * 1024 };
 
@@ -27,33 +26,6 @@ static void *take(void *ctx, size_t n)
 	void *p = s->mem + s->used;
 	s->used += n;
 	return p;
-}
-
-/* All requests of an input as one text, ended by the error: what two ways of cutting must agree on. */
-struct outcome {
-	char *text;
-	size_t len, cap;
-};
-
-static void put(struct outcome *o, const void *p, size_t n)
-{
-	if (o->cap - o->len < n) {
-		o->cap = (o->cap + n) * 2;
-		o->text = realloc(o->text, o->cap);
-		if (!o->text)
-			abort();
-	}
-	if (n)
-		memcpy(o->text + o->len, p, n);
-	o->len += n;
-}
-
-static void check(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
 }
 
 static void note(struct outcome *o, const struct resp_args *args, const char *buf, size_t len, const struct scratch *s)
@@ -123,16 +95,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.authenticated = !(data[0] & 8),
 	};
 	struct outcome whole = { 0 }, cut = { 0 };
-	unsigned how = data[1];
+	uint8_t how = data[1];
 	data += 2;
 	size -= 2;
+	struct cuts cuts = cuts_of(how, size);
 	parse(data, size, &limits, size, size, &whole);
-	if (how & 1)
-		parse(data, size, &limits, how >> 1, size, &cut); /* in two pieces */
-	else
-		parse(data, size, &limits, how >> 4, 1 + (how >> 1 & 7), &cut);
-	check(whole.len == cut.len && (!whole.len || !memcmp(whole.text, cut.text, whole.len)), "cutting changes the outcome");
-	free(whole.text);
-	free(cut.text);
+	parse(data, size, &limits, cuts.first, cuts.step, &cut);
+	check_same(&whole, &cut);
 	return 0;
 }

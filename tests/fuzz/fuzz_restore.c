@@ -15,8 +15,6 @@
 #include "store/crc64.h"
 #include "tests/fuzz/walk.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define FOOTER 10
 
 static struct rdb_limits limits;

@@ -26,8 +26,6 @@
 #include "server/worker.h"
 #include "tests/fuzz/walk.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 const char *__asan_default_options(void);
 
 /* Interpreters are made and unmade all the time: short stacks, a small quarantine. */

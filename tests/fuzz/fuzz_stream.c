@@ -10,16 +10,7 @@
 
 #include "store/impl/listpack.h"
 #include "store/types/stream.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
+#include "tests/fuzz/target.h"
 
 enum { END_OF_NODE = 0xff };
 

@@ -9,34 +9,7 @@
 #include <string.h>
 
 #include "net/impl/ws.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
-
-struct outcome {
-	char *text;
-	size_t len, cap;
-};
-
-static void put(struct outcome *o, const void *p, size_t n)
-{
-	if (o->cap - o->len < n) {
-		o->cap = (o->cap + n) * 2;
-		o->text = realloc(o->text, o->cap);
-		if (!o->text)
-			abort();
-	}
-	if (n)
-		memcpy(o->text + o->len, p, n);
-	o->len += n;
-}
+#include "tests/fuzz/outcome.h"
 
 static int choose(void *user, const struct net_ws_request *r)
 {
@@ -132,13 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t kind = data[0], how = data[1];
 	data += 2;
 	size -= 2;
+	struct cuts cuts = cuts_of(how, size);
 	decode(kind, data, size, size, size, &whole);
-	if (how & 1)
-		decode(kind, data, size, how >> 1, size, &cut); /* in two pieces */
-	else
-		decode(kind, data, size, how >> 4, 1 + (how >> 1 & 7), &cut);
-	check(whole.len == cut.len && (!whole.len || !memcmp(whole.text, cut.text, whole.len)), "cutting changes the outcome");
-	free(whole.text);
-	free(cut.text);
+	decode(kind, data, size, cuts.first, cuts.step, &cut);
+	check_same(&whole, &cut);
 	return 0;
 }

@@ -6,8 +6,6 @@
 #define TESTS_FUZZ_WALK_H
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "store/entry.h"
 #include "store/types/hash.h"
@@ -15,14 +13,7 @@
 #include "store/types/set.h"
 #include "store/types/stream.h"
 #include "store/types/zset.h"
-
-static inline void check(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "broken: %s\n", what);
-		abort();
-	}
-}
+#include "tests/fuzz/target.h"
 
 static inline void walk_list(struct value *v, bool backward)
 {
