@@ -5,6 +5,7 @@
 
 #include "store/impl/listpack.h"
 #include "store/memory.h"
+#include "tests/lib/list_model.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/suite.h"
 
@@ -139,37 +140,7 @@ START_TEST(test_boundaries)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ model */
-
-struct text {
-	char *s;
-	size_t len;
-};
-
-struct model {
-	struct text *t;
-	size_t n, cap;
-};
-
-static void model_insert(struct model *m, size_t at, const char *s, size_t len)
-{
-	if (m->n == m->cap)
-		m->t = realloc(m->t, (m->cap = m->cap ? m->cap * 2 : 64) * sizeof *m->t);
-	memmove(m->t + at + 1, m->t + at, (m->n++ - at) * sizeof *m->t);
-	m->t[at].s = malloc(len + 1);
-	memcpy(m->t[at].s, s, len);
-	m->t[at].len = len;
-}
-
-static void model_delete(struct model *m, size_t at, size_t n)
-{
-	if (!n)
-		return;
-	for (size_t i = 0; i < n; i++)
-		free(m->t[at + i].s);
-	memmove(m->t + at, m->t + at + n, (m->n - at - n) * sizeof *m->t);
-	m->n -= n;
-}
+/* ------------------------------------------------------------------ against the model */
 
 static void check_same(const uint8_t *lp, const struct model *m)
 {
@@ -251,12 +222,6 @@ static void random_op(struct rng *r, uint8_t **lp, struct model *m, uint64_t fai
 		model_insert(m, at, s, len);
 		ck_assert(op < 2 || listpack_equal(p, s, len));
 	}
-}
-
-static void model_clear(struct model *m)
-{
-	model_delete(m, 0, m->n);
-	free(m->t);
 }
 
 START_TEST(test_random)

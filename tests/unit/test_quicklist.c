@@ -6,39 +6,9 @@
 
 #include "store/impl/quicklist.h"
 #include "store/memory.h"
+#include "tests/lib/list_model.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/suite.h"
-
-/* The model: an array of texts. */
-struct text {
-	char *s;
-	size_t len;
-};
-
-struct model {
-	struct text *t;
-	size_t n, cap;
-};
-
-static void model_insert(struct model *m, size_t at, const char *s, size_t len)
-{
-	if (m->n == m->cap)
-		m->t = realloc(m->t, (m->cap = m->cap ? m->cap * 2 : 64) * sizeof *m->t);
-	memmove(m->t + at + 1, m->t + at, (m->n++ - at) * sizeof *m->t);
-	m->t[at].s = malloc(len + 1);
-	memcpy(m->t[at].s, s, len);
-	m->t[at].len = len;
-}
-
-static void model_delete(struct model *m, size_t at, size_t n)
-{
-	if (!n)
-		return;
-	for (size_t i = 0; i < n; i++)
-		free(m->t[at + i].s);
-	memmove(m->t + at, m->t + at + n, (m->n - at - n) * sizeof *m->t);
-	m->n -= n;
-}
 
 static bool same_item(const struct listpack_item *item, const struct text *t)
 {
@@ -259,8 +229,7 @@ START_TEST(test_random_ops)
 	ck_assert_int_eq(quicklist_delete_range(x.ql, 0, SIZE_MAX), (int64_t)x.m.n);
 	ck_assert_uint_eq(quicklist_nodes(x.ql), 0);
 	quicklist_free(x.ql);
-	model_delete(&x.m, 0, x.m.n);
-	free(x.m.t);
+	model_clear(&x.m);
 }
 END_TEST
 
@@ -345,8 +314,7 @@ START_TEST(test_whole_nodes)
 	ck_assert_int_eq(quicklist_delete_range(ql, 3, 1), 0);
 	quicklist_free(ql);
 	quicklist_free(NULL);
-	model_delete(&m, 0, m.n);
-	free(m.t);
+	model_clear(&m);
 }
 END_TEST
 
