@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "store/store.h"
+
 /*
  * Lookup is one open-addressing table for commands and subcommands together, keyed by the container's id and the folded
  * name. The first eight folded bytes stand in the slot, so that nearly every lookup is one probe and one comparison.
@@ -153,6 +155,21 @@ static uint8_t prefetch_stages(const struct command *cmd)
 	return 2;
 }
 
+/* Commands that look one member or field up. Options of ZADD only make it a wrong guess. */
+static uint8_t member_arg(const struct command *cmd)
+{
+	static const struct { const char *name; uint8_t arg; } rows[] = {
+		{ "hget", 2 }, { "hset", 2 }, { "hmset", 2 }, { "hsetnx", 2 }, { "hdel", 2 }, { "hexists", 2 }, { "hstrlen", 2 },
+		{ "hmget", 2 }, { "hincrby", 2 }, { "hincrbyfloat", 2 }, { "sadd", 2 }, { "srem", 2 }, { "sismember", 2 },
+		{ "smismember", 2 }, { "zadd", 3 }, { "zincrby", 3 }, { "zscore", 2 }, { "zmscore", 2 }, { "zrank", 2 },
+		{ "zrevrank", 2 }, { "zrem", 2 },
+	};
+	for (size_t i = 0; !cmd->parent && i < sizeof rows / sizeof *rows; i++)
+		if (!strcmp(cmd->name, rows[i].name))
+			return rows[i].arg;
+	return 0;
+}
+
 static bool movable_keys(const struct command *cmd)
 {
 	for (int i = 0; i < COMMAND_SPECS && cmd->keys[i].flags; i++)
@@ -173,6 +190,9 @@ static void complete(struct command *cmd, struct command *parent)
 	if (parent && !cmd->group)
 		cmd->group = parent->group;
 	cmd->prefetch = prefetch_stages(cmd);
+	cmd->member = member_arg(cmd);
+	if (cmd->member)
+		cmd->prefetch = STORE_PREFETCH_STAGES - 1;
 	snprintf(cmd->full_name, sizeof cmd->full_name, "%s%s%s", parent ? parent->name : "", parent ? "|" : "", cmd->name);
 	table.all[table.count++] = cmd;
 }

@@ -246,6 +246,24 @@ static void add_further(const struct worker *w, const struct turn_item *it, stru
 	}
 }
 
+/* The next stage for a command whose key was hashed. */
+static inline void prefetch_next(const struct worker *w, struct turn_item *it, int stage)
+{
+	const struct command *cmd = it->cmd;
+	if (it->known || !has_key(it))
+		return;
+	if (stage > cmd->prefetch) {
+		it->known = true;
+	} else if (stage > 3 && cmd->member) {
+		const struct arg *member = &w->args.v[it->first_arg + cmd->member];
+		it->known = it->argc <= cmd->member ||
+		            !store_prefetch_member(server_store(), it->client->db, it->hash, stage, member->ptr, member->len,
+		                                   &it->member_hash);
+	} else {
+		it->known = !store_prefetch(server_store(), it->client->db, it->hash, stage);
+	}
+}
+
 static void prefetch(struct worker *w, struct turn_item *items, unsigned n)
 {
 	struct store *s = server_store();
@@ -267,10 +285,8 @@ static void prefetch(struct worker *w, struct turn_item *items, unsigned n)
 	for (unsigned i = 0; i < further.n; i++)
 		store_prefetch(s, further.v[i].db, further.v[i].hash, 0);
 	for (int stage = 1; stage <= last && n + further.n > 1; stage++) {
-		for (unsigned i = 0; i < n; i++) {
-			if (has_key(&items[i]) && stage <= items[i].cmd->prefetch)
-				store_prefetch(s, items[i].client->db, items[i].hash, stage);
-		}
+		for (unsigned i = 0; i < n; i++)
+			prefetch_next(w, &items[i], stage);
 		for (unsigned i = 0; i < further.n && stage <= 2; i++)
 			store_prefetch(s, further.v[i].db, further.v[i].hash, stage);
 	}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/random.h>
 
+#include "store/impl/hashtab.h"
 #include "store/memory.h"
 #include "store/types.h"
 
@@ -134,24 +135,60 @@ unsigned store_shard_of(const struct store *s, uint64_t hash)
 }
 
 /* Of an entry whose first lines are there already: its other lines, or a value with an allocation of its own. */
-static void prefetch_value(const struct entry *e, int stage)
+static bool prefetch_value(const struct entry *e, int stage)
 {
+	const struct store_type *type = store_types[entry_type(e)];
 	if (entry_type(e) == STORE_STRING)
-		return;
+		return false;
 	const char *value = entry_value(e);
 	if (e->flags & ENTRY_EMBEDDED) {
-		for (const char *p = (const char *)e + 128; stage == 3 && p < value + e->val_len; p += 64)
+		for (const char *p = (const char *)e + 128; p < value + e->val_len; p += 64)
 			__builtin_prefetch(p, 1);
-	} else if (stage == 3) {
+		slab_prefetch(e); /* it moves when it grows */
+		return false;
+	}
+	if (stage == 3) {
 		__builtin_prefetch(value, 1);
 		__builtin_prefetch(value + 64, 1);
-		__builtin_prefetch(value + 128, 1);
-	} else if (store_types[entry_type(e)]->prefetch) {
-		store_types[entry_type(e)]->prefetch(entry_encoding(e), value);
+		if (entry_encoding(e) == ENC_LISTPACK || entry_encoding(e) == ENC_INTSET)
+			__builtin_prefetch(value + 128, 1);
+	} else if (type->prefetch) {
+		type->prefetch(entry_encoding(e), value);
 	}
+	return stage == 3 && (type->prefetch || type->table);
 }
 
-void store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
+/* The bucket of a key, if there is a table. */
+static inline const struct bucket *prefetched_bucket(struct shard *sh, unsigned db, uint64_t hash)
+{
+	const struct table *t = shard_table(sh, db);
+	return t && t->dir ? table_bucket(t, table_index(t, hash)) : NULL;
+}
+
+static bool prefetch_stage(struct shard *sh, unsigned db, uint64_t hash, int stage)
+{
+	const struct bucket *b = prefetched_bucket(sh, db, hash);
+	bool more = false;
+	if (!b)
+		return false;
+	if (stage == 1) {
+		__builtin_prefetch(b, 1);
+		return true;
+	}
+	for (unsigned hits = bucket_match(b, hash_tag(hash)); hits; hits &= hits - 1) {
+		const char *e = bucket_ptr(b, (unsigned)__builtin_ctz(hits));
+		if (stage > 2) {
+			more |= prefetch_value((const void *)e, stage);
+			continue;
+		}
+		__builtin_prefetch(e, 1);
+		__builtin_prefetch(e + 64, 1);
+		more = true;
+	}
+	return more;
+}
+
+bool store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
 {
 	struct shard *sh = shard_of(s, hash);
 	if (stage == 0) {
@@ -160,27 +197,40 @@ void store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
 #else
 		__builtin_prefetch(sh, 1);
 #endif
-		return;
+		return true;
 	}
 	if (!shard_trylock(s, sh))
-		return;
-	const struct table *t = shard_table(sh, db);
-	if (t && t->dir) {
-		const struct bucket *b = table_bucket(t, table_index(t, hash));
-		unsigned hits = stage == 1 ? 0 : bucket_match(b, hash_tag(hash));
-		if (stage == 1)
-			__builtin_prefetch(b);
-		for (; hits; hits &= hits - 1) {
-			const char *e = bucket_ptr(b, (unsigned)__builtin_ctz(hits));
-			if (stage > 2) {
-				prefetch_value((const void *)e, stage);
-				continue;
-			}
-			__builtin_prefetch(e);
-			__builtin_prefetch(e + 64);
-		}
+		return false;
+	bool more = prefetch_stage(sh, db, hash, stage);
+	shard_unlock(s, sh);
+	return more;
+}
+
+/* The first entry that may be the key's. */
+static const struct entry *likely_entry(const struct bucket *b, uint64_t hash)
+{
+	unsigned hits = b ? bucket_match(b, hash_tag(hash)) : 0;
+	return hits ? bucket_ptr(b, (unsigned)__builtin_ctz(hits)) : NULL;
+}
+
+bool store_prefetch_member(struct store *s, unsigned db, uint64_t hash, int stage, const void *member, size_t len,
+                           uint64_t *member_hash)
+{
+	struct shard *sh = shard_of(s, hash);
+	const struct hashtab *table = NULL;
+	if (!shard_trylock(s, sh))
+		return false;
+	const struct entry *e = likely_entry(prefetched_bucket(sh, db, hash), hash);
+	if (e && entry_type(e) != STORE_STRING && !(e->flags & ENTRY_EMBEDDED) && store_types[entry_type(e)]->table)
+		table = store_types[entry_type(e)]->table(entry_encoding(e), entry_value(e));
+	if (table && stage == 4) {
+		*member_hash = hashtab_hash(member, len);
+		hashtab_prefetch(table, *member_hash);
+	} else if (table) {
+		hashtab_prefetch_likely(table, *member_hash);
 	}
 	shard_unlock(s, sh);
+	return table && stage == 4;
 }
 
 /* ------------------------------------------------------------------ tables */

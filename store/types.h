@@ -9,6 +9,7 @@
 
 #include "store/entry.h"
 
+struct hashtab;
 /* Feeds bytes in a canonical order into a digest (DEBUG DIGEST): see digest.h. */
 struct store_digest;
 
@@ -24,6 +25,8 @@ struct store_type {
 	const char *(*encoding_name)(unsigned encoding, const void *value);
 	/* Prefetch what lies behind the value's first lines, which are there; NULL: nothing is worth it. */
 	void (*prefetch)(unsigned encoding, const void *value);
+	/* The same for the one table in which members of this encoding are looked up; NULL: they are not in a table. */
+	const struct hashtab *(*table)(unsigned encoding, const void *value);
 };
 
 /* Row of a type id; rows of types that are not linked in have free == NULL. */

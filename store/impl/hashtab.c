@@ -514,6 +514,16 @@ void hashtab_prefetch(const struct hashtab *t, uint64_t hash)
 	__builtin_prefetch(bucket_at(t, bucket_index(t, hash)));
 }
 
+void hashtab_prefetch_likely(const struct hashtab *t, uint64_t hash)
+{
+	const uint8_t *node = bucket_at(t, bucket_index(t, hash));
+	unsigned m = match_tags(node, tag_of(hash), entries(node, false));
+	if (m)
+		__builtin_prefetch(entry_at(node, false, (unsigned)__builtin_ctz(m)));
+	else if (overflow_kind(node, false) != NO_OVERFLOW)
+		__builtin_prefetch(entry_at(node, false, BIG_SLOTS - 1));
+}
+
 void *hashtab_find(const struct hashtab *t, uint64_t hash, const void *key, size_t len)
 {
 	uint8_t tag = tag_of(hash);

@@ -41,6 +41,8 @@ size_t hashtab_bytes(const struct hashtab *t);
 
 /* Start loading what a lookup will touch. */
 void hashtab_prefetch(const struct hashtab *t, uint64_t hash);
+/* The element that it probably is, once that is there. */
+void hashtab_prefetch_likely(const struct hashtab *t, uint64_t hash);
 /* The element with this key, or NULL. */
 void *hashtab_find(const struct hashtab *t, uint64_t hash, const void *key, size_t len);
 /* As many lookups at once, which wait for memory together: found[i] is the element with keys[i] or NULL, hashes[i] its hash. */

@@ -115,8 +115,14 @@ static size_t memory(unsigned encoding, const void *ptr, unsigned samples)
 	return hashtab_bytes(ptr) + (seen ? (size_t)((double)bytes / (double)seen * (double)hashtab_count(ptr)) : 0);
 }
 
+static const struct hashtab *table_of(unsigned encoding, const void *ptr)
+{
+	return encoding == ENC_HASHTABLE ? ptr : NULL;
+}
+
 const struct store_type hash_type = {
 	.name = "hash", .free = free_value, .free_cost = free_cost, .dup = dup_value, .memory = memory,
+	.table = table_of,
 };
 
 size_t hash_len(const struct value *v)

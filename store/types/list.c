@@ -4,6 +4,7 @@
 
 #include "store/memory.h"
 
+#define PREFETCH_MAX 1024
 #define SAFETY_BYTES 8192 /* of a listpack where the limit counts elements */
 
 static inline bool is_packed(const struct value *v)
@@ -56,8 +57,14 @@ static size_t memory(unsigned encoding, const void *ptr, unsigned samples)
 
 static void prefetch(unsigned encoding, const void *ptr)
 {
-	if (encoding == ENC_QUICKLIST)
+	if (encoding == ENC_QUICKLIST) {
 		quicklist_prefetch(ptr);
+		return;
+	}
+	/* What is pushed in front moves all of it. */
+	size_t bytes = listpack_bytes(ptr);
+	for (size_t at = 192; at < bytes + 64 && at < PREFETCH_MAX; at += 64)
+		__builtin_prefetch((const char *)ptr + at, 1);
 }
 
 const struct store_type list_type = {

@@ -744,8 +744,14 @@ static const char *encoding_name(unsigned encoding, const void *value)
 	return encoding == ENC_LISTPACK ? "listpack" : "skiplist";
 }
 
+static const struct hashtab *table_of(unsigned encoding, const void *value)
+{
+	return encoding == ENC_LISTPACK ? NULL : ((const struct ztree *)value)->by_member;
+}
+
 const struct store_type zset_type = {
 	.name = "zset",
+	.table = table_of,
 	.free = value_free,
 	.free_cost = free_cost,
 	.dup = dup_value,

@@ -1,4 +1,5 @@
 /* Small listpacks that stand in their key's entry: put there whole, taken out by who writes, also when memory is out. */
+#include "store/impl/hashtab.h"
 #include "store/memory.h"
 #include "store/types/hash.h"
 #include "store/entry_build.h"
@@ -45,6 +46,37 @@ static struct entry *add(struct store_op *op, const struct store_key *key, unsig
 	ck_assert_ptr_nonnull(e);
 	return e;
 }
+
+/* How far it pays to prefetch: nothing where there is no table, a string's entry, a small hash's entry, a field's place. */
+START_TEST(test_prefetch)
+{
+	struct store_options o = fixture_options(1, 1);
+	struct store *s = fixture_open(&o);
+	struct store_op op = fixture_op(s);
+	struct fixture_key k, small, large;
+	uint64_t member_hash = 0;
+	fixture_key(s, &k, 1);
+	fixture_key(s, &small, 2);
+	fixture_key(s, &large, 3);
+	ck_assert(!store_prefetch(s, 0, k.key.hash, 1));
+	fixture_set(&op, 1, 1, STORE_NO_EXPIRY);
+	op.db = 1;
+	add(&op, &small.key, 2);
+	op.db = 2;
+	add(&op, &large.key, 600);
+	const struct store_key *keys[] = { &k.key, &small.key, &large.key };
+	for (unsigned i = 0; i < 3; i++) {
+		for (int stage = 0; stage <= 2; stage++)
+			ck_assert(store_prefetch(s, i, keys[i]->hash, stage));
+		ck_assert_int_eq(store_prefetch(s, i, keys[i]->hash, 3), i == 2);
+		ck_assert_int_eq(store_prefetch_member(s, i, keys[i]->hash, 4, "field7", 6, &member_hash), i == 2);
+	}
+	ck_assert_uint_eq(member_hash, hashtab_hash("field7", 6));
+	ck_assert(!store_prefetch_member(s, 2, large.key.hash, 5, "field7", 6, &member_hash));
+	ck_assert(!store_prefetch(s, 3, large.key.hash, 1));
+	store_close(s);
+}
+END_TEST
 
 START_TEST(test_in_and_out)
 {
@@ -211,6 +243,7 @@ int main(void)
 {
 	Suite *s = suite_create("store_inline");
 	TCase *tc = tcase_create("inline");
+	tcase_add_test(tc, test_prefetch);
 	tcase_add_test(tc, test_in_and_out);
 	tcase_add_test(tc, test_out_of_memory);
 	tcase_add_test(tc, test_lent);
