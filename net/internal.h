@@ -13,7 +13,9 @@
 
 #define NET_BLOCK (256 * 1024) /* turn memory comes in blocks of this size */
 #define ID_LOOP_SHIFT 52 /* of a connection's id */
-#define NET_EVENTS 64 /* per turn: few enough that what the kernel touched while reading is cached when it writes */
+/* Per turn. More make the sends of a turn, which go together, cheaper, up to about this number; what a turn reads is bounded
+ * by turn_cap anyway. */
+#define NET_EVENTS 256
 
 enum conn_flag {
 	CONN_OPEN = 1 << 0,       /* open() was called; close() will be */

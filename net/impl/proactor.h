@@ -9,7 +9,7 @@
 #include "net/internal.h"
 #include "net/proactor.h"
 
-#define PROACTOR_EVENTS 64 /* as NET_EVENTS: what was read is written while it is cached */
+#define PROACTOR_EVENTS 64 /* fewer than NET_EVENTS, as its sends go one by one: what was read is written while it is cached */
 #define FOREVER_MS (INT64_C(1) << 50)
 #define OP_RELEASE (NET_OP_ACCEPT + 1)
 
