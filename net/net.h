@@ -147,8 +147,8 @@ struct net_options {
 	bool edge_triggered;  /* false */
 	int close_timeout_ms; /* how long a close may wait for queued output; 5000 */
 	int gather_us;        /* longest sleep of a busy loop with many active connections to gather events; 0 never */
-	int batch_sends;      /* connections written to in one turn from which on one system call (Linux: io_uring, where it can
-	                       * be had) sends to all; 16; 0 never. Not with transports. */
+	int batch_sends;      /* a turn that writes to so many connections or more sends with one system call (Linux: io_uring,
+	                       * where it can be had); 16; 0 never. Not with transports. */
 	const char *thread_name; /* loops are named "<name>-<i>"; "loop" */
 	/* Allocator seam; NULL: malloc family. */
 	void *(*realloc)(void *p, size_t size); /* size 0 frees */
@@ -251,8 +251,8 @@ struct net_msg {
 void net_post(struct net_loop *l, struct net_msg *m);
 /* Bytes of messages queued and not yet run: for back-pressure. [any] */
 size_t net_loop_posted_bytes(const struct net_loop *l);
-/* Hold back wake-up system calls of this thread's posts until net_post_release() (short sections; they nest), or make those
- * held back so far. [loop] */
+/* Hold back the wake-up system calls of this thread's posts until net_post_release(), in short sections, which nest;
+ * net_post_flush() makes those held back so far. [loop] */
 void net_post_hold(void);
 void net_post_release(void);
 void net_post_flush(void);
@@ -267,6 +267,9 @@ void net_loop_again(struct net_loop *l);
  * net_peek() and net_turn_alloc() gave before is void afterwards, and output regions must be closed. 0; -ENOTSUP with a
  * poller that reads by itself. [loop] */
 int net_loop_inner_turn(struct net_loop *l, void (*run)(struct net_loop *l));
+/* Whether the loop may sleep to gather events (gather_us) from now on, as it does at first: not while its clients wait for
+ * something else than the loop. [loop] */
+void net_loop_gather(struct net_loop *l, bool on);
 
 /* A timer embedded in the caller's struct (a timing wheel; O(1) to set and clear). [loop] */
 struct net_timer {
@@ -351,10 +354,7 @@ int net_write_ref(struct net_conn *c, const void *buf, size_t len, void (*releas
 int net_write_view(struct net_conn *c, const void *buf, size_t len);
 /* Write what is queued now instead of in stage 3. 0, or -errno. */
 int net_flush(struct net_conn *c);
-/* Whether the loop may sleep to gather events (gather_us) from now on, as it does at first: not while its clients wait for
- * something else than the loop. [loop] */
-void net_loop_gather(struct net_loop *l, bool on);
-/* net_flush() for every connection of the loop that has output: in the middle of a long turn. Not between net_out_begin()
+/* The same for every connection of the loop that has output: in the middle of a long turn. Not between net_out_begin()
  * and net_out_end(). */
 void net_loop_flush(struct net_loop *l);
 /* Queued, unsent bytes, and the bytes of memory that holds them. */

@@ -343,7 +343,8 @@ static void protocol_error(struct worker *w, struct client *c, const struct turn
 	c->flags |= CLIENT_CLOSE_AFTER_REPLY;
 }
 
-/* CLIENT REPLY OFF and SKIP: the reply gathers in memory and is dropped, unless the command switched replies on. */
+/* CLIENT REPLY OFF and SKIP: the reply gathers in memory and is dropped, unless the command switched replies on. (What is
+ * pushed is no reply: push_reply().) */
 static enum dispatch_result run_quiet(struct worker *w, struct client *c, struct turn_item *it)
 {
 	struct reply quiet;

@@ -30,8 +30,8 @@ static const uint8_t *find(struct call *c, unsigned i, bool write, struct entry 
 	return NULL;
 }
 
-/* Redis looks at a HyperLogLog as one that writes, also where nothing changes: its string, perhaps just loaded, is raw
- * from then on. Without memory it stays as it is. */
+/* For Redis every look at a HyperLogLog is a write, even where nothing changes: its string, perhaps just loaded, is raw from
+ * then on. Without memory it stays as it is. */
 static void make_raw(struct call *c, unsigned i, struct entry *e, size_t len)
 {
 	struct store_key key = call_key(c, i);

@@ -218,6 +218,7 @@ START_TEST(test_long_keys)
 		memset(name, 'k', lengths[i]);
 		name[lengths[i]] = 0;
 		struct resp_bytes key = { name, lengths[i] };
+		/* A point in time, a thousand years ahead, and not a span: the answer does not depend on when it is asked. */
 		struct resp_bytes set[] = { { "SET", 3 }, key, { "v", 1 }, { "EXAT", 4 }, { "33177117420", 11 } };
 		struct resp_bytes rename[] = { { "RENAME", 6 }, key, { "short", 5 } };
 		struct resp_bytes back[] = { { "RENAME", 6 }, { "short", 5 }, key };

@@ -46,12 +46,21 @@ void fix_options(struct net_options *o, int way, int loops)
 {
 	net_options_init(o);
 	o->loops = loops;
-	static const enum net_backend backends[] = { NET_BACKEND_EPOLL, NET_BACKEND_EPOLL, NET_BACKEND_POLL, NET_BACKEND_URING,
-		                                     NET_BACKEND_EPOLL, NET_BACKEND_KQUEUE, NET_BACKEND_KQUEUE };
-	o->backend = backends[way];
-	o->edge_triggered = way == 1 || way == 6;
-	if (way == 4)
+	switch ((enum fix_way)way) {
+	case FIX_EPOLL_EDGE: o->edge_triggered = true; /* fall through */
+	case FIX_EPOLL: o->backend = NET_BACKEND_EPOLL; break;
+	case FIX_POLL: o->backend = NET_BACKEND_POLL; break;
+	case FIX_URING: o->backend = NET_BACKEND_URING; break;
+	case FIX_BATCHED:
+		o->backend = NET_BACKEND_EPOLL;
 		o->batch_sends = 1;
+		break;
+#ifdef NET_HAVE_KQUEUE
+	case FIX_KQUEUE_EDGE: o->edge_triggered = true; /* fall through */
+	case FIX_KQUEUE: o->backend = NET_BACKEND_KQUEUE; break;
+#endif
+	case FIX_WAYS: ck_abort_msg("there is no such way");
+	}
 }
 
 struct net_server *fix_start(const struct net_events *e, const struct net_options *o, const char *url, int *port)

@@ -9,11 +9,18 @@
 
 /* Ways to run the same test: every backend, level- and edge-triggered, sends in batches. For tcase_add_loop_test(). The
  * library for the tests of kqueue is built for it, on a model where the system has none. */
+enum fix_way {
+	FIX_EPOLL,
+	FIX_EPOLL_EDGE,
+	FIX_POLL,
+	FIX_URING,
+	FIX_BATCHED,
 #ifdef NET_HAVE_KQUEUE
-#define FIX_WAYS 7
-#else
-#define FIX_WAYS 5
+	FIX_KQUEUE,
+	FIX_KQUEUE_EDGE,
 #endif
+	FIX_WAYS
+};
 
 /* A counter that other threads raise and a test waits for (at most two minutes, then the test fails). */
 struct latch {
