@@ -290,7 +290,7 @@ static int restore_increment(void)
 	struct aof_log *l = &aof_log;
 	char path[4096];
 	wal_path(path, sizeof path);
-	int err = aof_wal_restore(path, l->dir, &l->manifest);
+	int err = aof_wal_restore(path, l->dir, &l->manifest, l->wal_size);
 	if (!err)
 		l->own_size = l->wal_size;
 	return err;
@@ -303,6 +303,7 @@ static int recover(void)
 	int err = io_truncate(&l->file, l->synced_size), more;
 	if (!err && l->own_size < l->wal_size)
 		err = restore_increment();
+	err = err ? err : aof_wal_clear(&l->wal);
 	if (!err && l->sync_failed)
 		err = aof_switch_new_segment();
 	if (err)

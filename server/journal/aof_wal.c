@@ -135,6 +135,20 @@ int aof_wal_sync(struct aof_wal *w)
 	return err;
 }
 
+int aof_wal_clear(struct aof_wal *w)
+{
+	struct entry none = { 0 };
+	struct iovec iov = { &none, sizeof none };
+	w->at = 0;
+	if (w->file.fd < 0 || (!io_write_at(&w->file, &iov, 1, HEAD_BYTES) && !io_sync(&w->file)))
+		return 0;
+	int err = io_unlink(w->file.path);
+	err = err ? err : io_sync_dir(w->file.path);
+	if (!err)
+		aof_wal_close(w, false);
+	return err;
+}
+
 void aof_wal_close(struct aof_wal *w, bool remove)
 {
 	if (w->file.fd >= 0 && remove)
@@ -253,14 +267,15 @@ static int write_back(const struct lap *l, const char *path)
 	return err;
 }
 
-int aof_wal_restore(const char *path, const char *dir, const struct aof_manifest *m)
+int aof_wal_restore(const char *path, const char *dir, const struct aof_manifest *m, uint64_t end)
 {
 	struct lap l;
 	char segment[4096];
 	int r = read_lap(&l, path);
 	if (r <= 0)
 		return r ? r : -EIO;
-	r = path_of(&l, dir, m, segment, sizeof segment) ? write_back(&l, segment) : -ENOENT;
+	l.to = l.to < end ? l.to : end;
+	r = l.to < end ? -EIO : path_of(&l, dir, m, segment, sizeof segment) ? write_back(&l, segment) : -ENOENT;
 	free(l.bytes);
 	return r;
 }

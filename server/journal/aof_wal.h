@@ -48,8 +48,11 @@ int aof_wal_sync(struct aof_wal *w);
 /* remove: everything is on the disk in the increment. */
 void aof_wal_close(struct aof_wal *w, bool remove);
 
-/* Write what the file's lap holds into its increment and sync that: after a failed fsync. 0 or -errno. */
-int aof_wal_restore(const char *path, const char *dir, const struct aof_manifest *m);
+/* Write what the file's lap holds into its increment, up to `end`, and sync that: after a failed fsync. 0 or -errno. */
+int aof_wal_restore(const char *path, const char *dir, const struct aof_manifest *m, uint64_t end);
+/* No lap is found in the file any more: its last entries, which nobody acknowledged, are to be written anew elsewhere. If
+ * need be the file goes. 0 or -errno. */
+int aof_wal_clear(struct aof_wal *w);
 /*
  * Before loading: bring the increment to what was acknowledged, and remove the file. Not so where the machine has been up
  * since: then the increment is whole, and if it is not somebody wanted it so. An increment that says something else than

@@ -338,13 +338,36 @@ START_TEST(restores_what_a_failed_fsync_dropped)
 	memcpy(damaged, expected, len);
 	memset(damaged + SYNCED, 'z', len - SYNCED);
 	put(segment_path, damaged, len);
-	ck_assert_int_eq(aof_wal_restore(wal_path, dir, &manifest), 0);
+	ck_assert_int_eq(aof_wal_restore(wal_path, dir, &manifest, len), 0);
 	ck_assert(segment_is(len));
 	ck_assert(there(wal_path));
+	ck_assert_int_eq(truncate(segment_path, (off_t)ends[3]), 0);
+	ck_assert_int_eq(aof_wal_restore(wal_path, dir, &manifest, ends[5]), 0);
+	ck_assert(segment_is(ends[5])); /* the groups behind were never acknowledged */
+	ck_assert_int_eq(aof_wal_restore(wal_path, dir, &manifest, len + 1), -EIO);
 	enum io_call call = IO_SYNC;
 	io_set_fault(failing, &call);
-	ck_assert_int_eq(aof_wal_restore(wal_path, dir, &manifest), -EIO);
+	ck_assert_int_eq(aof_wal_restore(wal_path, dir, &manifest, len), -EIO);
 	io_set_fault(NULL, NULL);
+}
+END_TEST
+
+START_TEST(a_cleared_file_brings_nothing_back)
+{
+	enum io_call call = IO_SYNC;
+	for (unsigned failure = 0; failure < 2; failure++) {
+		make_wal();
+		put(segment_path, expected, ends[4]);
+		io_set_fault(failure ? failing : NULL, &call);
+		ck_assert_int_eq(aof_wal_clear(&wal), 0);
+		io_set_fault(NULL, NULL);
+		ck_assert(there(wal_path) == !failure);
+		if (!failure)
+			another_boot();
+		ck_assert_int_eq(recover(), 0);
+		ck_assert(segment_is(ends[4]));
+		aof_wal_close(&wal, true);
+	}
 }
 END_TEST
 
@@ -369,6 +392,7 @@ int main(void)
 	tcase_add_test(t, a_failure_ends_the_lap);
 	tcase_add_test(t, one_that_cannot_be_made_leaves_nothing);
 	tcase_add_test(t, restores_what_a_failed_fsync_dropped);
+	tcase_add_test(t, a_cleared_file_brings_nothing_back);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
