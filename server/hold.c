@@ -130,7 +130,7 @@ static void release(struct worker *w, uint64_t durable, bool failed)
 		if (!c || !(c->flags & CLIENT_SYNCING) || (c->held_until > durable && !failed))
 			continue; /* gone, or more came behind that waits longer */
 		c->flags &= ~(uint32_t)CLIENT_SYNCING;
-		if (c->held_until > durable) {
+		if (c->journaled > durable) {
 			/* Nobody knows whether it will be on the disk: no answer is the only true one. */
 			c->flags |= CLIENT_CLOSE_ASAP;
 			net_close_now(conn, NET_BY_US);

@@ -7,8 +7,9 @@
  *     shoal-faults everysec CYCLES LIB  appendfsync everysec: nothing acknowledged more than a second before is lost, and as
  *                                     much more as the disk and the machine were late
  *
- * 64 clients write transactions of two keys, each the next as soon as the last is acknowledged; in half of the cycles a
- * rewrite runs. SEED is printed and taken from the environment.
+ * 64 clients write transactions of two keys, one set and one counted, each the next as soon as the last is acknowledged; in
+ * half of the cycles a rewrite runs; in a quarter of those of kill and power the disk fails some calls before the crash.
+ * SEED is printed and taken from the environment.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -30,12 +31,11 @@
 #define HISTORY 65536
 #define GRACE_MS 1000 /* what everysec may lose */
 
-static const char answer[] = "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n";
-
 struct writer {
 	struct resp_client *conn;
-	char got[sizeof answer];
+	char answer[64], got[64];
 	size_t n;
+	bool refused; /* the disk failed: it writes no more in this cycle */
 	long sent, acked;
 	long first; /* the value of history[0] */
 	int64_t *history; /* when each was acknowledged */
@@ -43,6 +43,7 @@ struct writer {
 
 static struct writer writers[CLIENTS];
 static char dir[128], shadow[160], files[160];
+static bool failing; /* this cycle's disk fails calls */
 
 static int64_t now_ms(void)
 {
@@ -63,20 +64,21 @@ static bool send_next(struct writer *w, int i)
 {
 	char line[256];
 	long v = ++w->sent;
-	int n = snprintf(line, sizeof line, "MULTI\r\nSET a%d %ld\r\nSET b%d %ld\r\nEXEC\r\n", i, v, i, v);
+	int n = snprintf(line, sizeof line, "MULTI\r\nSET a%d %ld\r\nINCR b%d\r\nEXEC\r\n", i, v, i);
+	snprintf(w->answer, sizeof w->answer, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:%ld\r\n", v);
 	w->n = 0;
 	return send(w->conn->fd, line, (size_t)n, MSG_NOSIGNAL) == n;
 }
 
 static void receive(struct writer *w, int i)
 {
-	ssize_t r = recv(w->conn->fd, w->got + w->n, sizeof answer - 1 - w->n, MSG_DONTWAIT);
-	if (r <= 0)
-		fail("a connection was closed under load");
-	w->n += (size_t)r;
-	if (memcmp(w->got, answer, w->n) != 0)
-		fail("an answer differs");
-	if (w->n < sizeof answer - 1)
+	size_t len = strlen(w->answer);
+	ssize_t r = recv(w->conn->fd, w->got + w->n, len - w->n, MSG_DONTWAIT);
+	w->n += r > 0 ? (size_t)r : 0;
+	w->refused = r <= 0 || memcmp(w->got, w->answer, w->n) != 0;
+	if (w->refused && !failing)
+		fail(r <= 0 ? "a connection was closed under load" : "an answer differs");
+	if (w->refused || w->n < len)
 		return;
 	w->acked = w->sent;
 	if (w->acked - w->first < HISTORY)
@@ -93,23 +95,40 @@ static void connect_all(int port)
 			fail("cannot connect");
 		w->first = w->acked = w->sent;
 		w->history[0] = 0; /* what an earlier cycle left counts as old */
+		w->refused = false;
 		send_next(w, i);
 	}
 }
 
+/* A few calls soon after now. */
+static void break_disk(struct resp_client *control, struct rng *rng)
+{
+	char line[96];
+	snprintf(line, sizeof line, "DEBUG IO-FAULT %s %u %u %d", rng_below(rng, 2) ? "sync" : "write",
+	         (unsigned)rng_below(rng, 60), 1 + (unsigned)rng_below(rng, 3), rng_below(rng, 2) ? EIO : ENOSPC);
+	struct resp_value *v = resp_ask(control, line);
+	if (!v || v->type != '+') {
+		fprintf(stderr, "%s: %s\n", line, v && v->text ? v->text : "no answer");
+		fail("calls cannot be made to fail");
+	}
+	resp_value_free(v);
+}
+
 /* Until the time is over, with a rewrite on the way if asked for. */
-static void run_load(const struct proc *p, int64_t ms, int64_t rewrite_after_ms)
+static void run_load(const struct proc *p, struct rng *rng, int64_t ms, int64_t rewrite_after_ms)
 {
 	struct pollfd fds[CLIENTS];
-	int64_t start = now_ms();
 	struct resp_client *control = resp_connect(p->port);
+	if (failing)
+		break_disk(control, rng);
+	int64_t start = now_ms();
 	for (int64_t left; (left = start + ms - now_ms()) > 0;) {
 		if (rewrite_after_ms >= 0 && now_ms() - start >= rewrite_after_ms) {
 			resp_send(control, "BGREWRITEAOF");
 			rewrite_after_ms = -1;
 		}
 		for (int i = 0; i < CLIENTS; i++)
-			fds[i] = (struct pollfd){ .fd = writers[i].conn->fd, .events = POLLIN };
+			fds[i] = (struct pollfd){ .fd = writers[i].refused ? -1 : writers[i].conn->fd, .events = POLLIN };
 		if (poll(fds, CLIENTS, (int)left) <= 0)
 			continue;
 		for (int i = 0; i < CLIENTS; i++) {
@@ -174,7 +193,8 @@ static void restore(void)
 static void start(struct proc *p, const char *fsync_policy, const char *lib)
 {
 	char config[256];
-	snprintf(config, sizeof config, "appendonly yes\nappendfsync %s\nsave \"\"\nauto-aof-rewrite-percentage 0\n", fsync_policy);
+	snprintf(config, sizeof config, "appendonly yes\nappendfsync %s\nsave \"\"\nauto-aof-rewrite-percentage 0\n"
+	         "enable-debug-command yes\n", fsync_policy);
 	const struct proc_spec spec = { .config = config, .dir = dir, .loops = 4 };
 	if (lib) {
 		setenv("FORGET_DIR", files, 1);
@@ -209,7 +229,7 @@ static void verify(const struct proc *p, bool everysec, int64_t safe_ms)
 		while (everysec && must > w->first && (must - w->first >= HISTORY || w->history[must - w->first] > safe_ms))
 			must--;
 		if (a != b)
-			fail("a transaction is torn");
+			fail("a transaction is torn, or was carried out twice");
 		if (a < must || a > w->sent) {
 			fprintf(stderr, "client %d: %ld acknowledged (%ld long enough ago), %ld found, %ld sent\n", i, w->acked, must, a,
 			        w->sent);
@@ -237,8 +257,10 @@ static void cycle(struct proc *p, struct rng *rng, bool everysec, const char *li
 {
 	const char *policy = everysec ? "everysec" : "always";
 	int64_t ms = everysec ? 1200 + (int64_t)rng_below(rng, 800) : 5 + (int64_t)rng_below(rng, 120);
+	failing = !everysec && rng_below(rng, 4) == 0;
+	ms += failing ? (int64_t)rng_below(rng, 300) : 0; /* before, while and after the server recovers */
 	connect_all(p->port);
-	run_load(p, ms, rng_below(rng, 2) ? (int64_t)rng_below(rng, (uint64_t)ms) : -1);
+	run_load(p, rng, ms, rng_below(rng, 2) ? (int64_t)rng_below(rng, (uint64_t)ms) : -1);
 	int64_t safe_ms = now_ms() - GRACE_MS;
 	proc_kill(p);
 	for (int i = 0; i < CLIENTS; i++)
