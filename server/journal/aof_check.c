@@ -170,12 +170,25 @@ static int check_file(const char *path, bool last, bool mend)
 	return status;
 }
 
+/* Left by a server that did not end: see aof_wal.h. */
+static void mention_wal(const char *manifest)
+{
+	char path[4096];
+	size_t len = strlen(manifest), end = strlen(".manifest");
+	if (len <= end || strcmp(manifest + len - end, ".manifest") != 0)
+		return;
+	int n = snprintf(path, sizeof path, "%.*s.wal", (int)(len - end), manifest);
+	if (n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0)
+		printf("%s: also holds what was acknowledged last; a start of the server puts back what the log lacks of it\n", path);
+}
+
 static int check_manifest(const char *path, const struct aof_manifest *m, bool mend)
 {
 	char copy[4096], file[8192];
 	int status = 0;
 	snprintf(copy, sizeof copy, "%s", path);
 	const char *dir = dirname(copy);
+	mention_wal(path);
 	for (size_t i = 0; i < m->n && status == 0; i++) {
 		if (m->v[i].type == AOF_HISTORY)
 			continue;

@@ -658,6 +658,9 @@ START_TEST(written_in_place)
 	wait_for_wal(&p, true);
 	crash(&p, o);
 	wait_for_wal(&p, true);
+	char manifest[512];
+	find(&p, "manifest", manifest, sizeof manifest);
+	ck_assert_int_eq(check_aof(manifest, NULL, "appendonly.aof.wal: also holds what was acknowledged last"), 0);
 	o = start_in(&p, p.dir, BASIC "appendfsync always\n", false);
 	expect_int(o, "INCR n", 41);
 	wait_for_wal(&p, true);
