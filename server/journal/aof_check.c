@@ -179,7 +179,7 @@ static void mention_wal(const char *manifest)
 		return;
 	int n = snprintf(path, sizeof path, "%.*s.wal", (int)(len - end), manifest);
 	if (n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0)
-		printf("%s: also holds what was acknowledged last; a start of the server puts back what the log lacks of it\n", path);
+		printf("%s: also holds what was acknowledged last; a start of the server puts back what the log lacks\n", path);
 }
 
 static int check_manifest(const char *path, const struct aof_manifest *m, bool mend)
