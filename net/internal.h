@@ -242,7 +242,7 @@ void conn_action(struct net_conn *c, enum net_action a);
 void conn_destroy(struct net_conn *c);
 void conn_touch(struct net_conn *c);
 void conn_detach(struct net_conn *c);
-bool conn_completes(const struct net_conn *c); /* the poller receives and sends for it */
+bool conn_completes(const struct net_conn *c); /* the poller receives for it */
 void conn_watch(struct net_conn *c); /* tell the poller what is wanted now, if that changed */
 void conn_free_all(struct net_loop *l);
 void conn_set_peer(struct net_conn *c, const struct sockaddr_storage *peer);

@@ -237,7 +237,7 @@ static void free_garbage(struct net_loop *l)
 static bool batches(struct net_loop *l)
 {
 	int least = l->server->o.batch_sends;
-	if (least <= 0 || l->writes.n < (unsigned)least || l->backend->completes || l->no_ring)
+	if (least <= 0 || l->writes.n < (unsigned)least || l->no_ring)
 		return false;
 	if (!l->ring && !(l->ring = send_ring_open()))
 		l->no_ring = true;

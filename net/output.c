@@ -375,18 +375,13 @@ static void written(struct net_conn *c)
 	}
 }
 
-static bool queue_iov(struct net_loop *l, struct net_conn *c, const struct iovec *iov, int n)
-{
-	return l->batch ? send_ring_queue(l->batch, c->fd, c, iov, n) : l->backend->send(l->poller, c->fd, c, iov, n);
-}
-
-/* Let the poller or the ring send the output of this turn; false: it is to be written here. */
+/* Let the ring send the output of this turn; false: it is to be written here. */
 static bool queue_send(struct net_conn *c)
 {
 	struct net_loop *l = c->loop;
 	struct iovec one, *iov = &one;
 	unsigned n = 0;
-	if (!(l->batch || l->backend->completes) || (c->extra && c->extra->transport) || c->pend || !c->out ||
+	if (!l->batch || (c->extra && c->extra->transport) || c->pend || !c->out ||
 	    (c->flags & (CONN_HELD | CONN_DIALLING | CONN_CLOSING | CONN_FIN | CONN_ABOVE)))
 		return false;
 	for (const struct seg *s = c->out; s; s = s->next)
@@ -400,9 +395,9 @@ static bool queue_send(struct net_conn *c)
 		if (s->len)
 			iov[n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)s->p, .iov_len = s->len };
 	}
-	if (!queue_iov(l, c, iov, (int)n)) {
+	if (!send_ring_queue(l->batch, c->fd, c, iov, (int)n)) {
 		conn_submit(l);
-		if (!queue_iov(l, c, iov, (int)n))
+		if (!send_ring_queue(l->batch, c->fd, c, iov, (int)n))
 			return false;
 	}
 	c->flags |= CONN_SENDING;
@@ -463,10 +458,7 @@ void conn_submit(struct net_loop *l)
 	unsigned n = l->sending.n;
 	if (!n)
 		return;
-	if (l->batch)
-		send_ring_submit(l->batch, fell_short);
-	else
-		l->backend->submit(l->poller, fell_short);
+	send_ring_submit(l->batch, fell_short);
 	l->sending.n = 0;
 	for (unsigned i = 0; i < n; i++) {
 		struct net_conn *c = l->sending.v[i];

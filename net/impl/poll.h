@@ -3,7 +3,7 @@
  * Level-triggered unless asked otherwise. One thread: the loop's; before that runs, the one that opened the poller.
  *
  * A backend that `completes` can also do the work itself: it takes POLL_RECEIVE and POLL_ACCEPT in place of POLL_READ, and
- * then reports bytes and accepted sockets; and it carries out sends in batches.
+ * then reports bytes and accepted sockets.
  */
 #ifndef NET_IMPL_POLL_H
 #define NET_IMPL_POLL_H
@@ -37,13 +37,12 @@ struct poll_event {
 };
 
 struct poller;
-struct iovec;
 
 struct poll_backend {
 	const char *name;
 	bool forgets_closed; /* closing a descriptor takes it out of the poller */
 	bool edge;           /* knows POLL_EDGE */
-	bool completes;      /* knows POLL_RECEIVE and POLL_ACCEPT, and sends */
+	bool completes;      /* knows POLL_RECEIVE and POLL_ACCEPT */
 	struct poller *(*open)(int *err); /* NULL: *err = -errno */
 	void (*close)(struct poller *p);
 	/* Watch fd for events, or change what it is watched for. 0 or -errno. */
@@ -52,13 +51,8 @@ struct poll_backend {
 	void (*remove)(struct poller *p, int fd);
 	/* Wait at most timeout_ms (-1: for ever); the number of events, 0 also when interrupted. */
 	int (*wait)(struct poller *p, struct poll_event *out, int max, int timeout_ms);
-	/* The rest is NULL where the backend does not complete. Queue a send to a socket that does not block; false: no room,
-	 * submit() first. iov and what it points to stay until then. */
-	bool (*send)(struct poller *p, int fd, void *tag, const struct iovec *iov, int n);
-	/* Carry out the queued sends. unsent() is called for each that did not send everything: with the bytes sent, or
-	 * -errno. */
-	void (*submit)(struct poller *p, void (*unsent)(void *tag, int result));
-	/* The last call on the loop's thread: nothing is under way any more when it returns. */
+	/* NULL where the backend does not complete. The last call on the loop's thread: nothing is under way any more when it
+	 * returns. */
 	void (*leave)(struct poller *p);
 };
 

@@ -1,13 +1,10 @@
 /*
  * poll_uring: Linux's io_uring behind the poller interface, for kernels from 6.1 on. Receiving and accepting are armed
- * once and go on by themselves, into buffers from a ring; the sends of a turn leave with one system call.
+ * once and go on by themselves, into buffers from a ring. What is sent does not come here: see send_ring.h.
  *
  * Each descriptor has two slots for what is under way: one for what comes in, one for everything else. add() and change()
  * only note what is wanted; before the next wait what is under way is made to agree with it. Whatever the kernel reports
  * names the descriptor and its `life`, which changes with each remove(), so that late reports are known for what they are.
- *
- * A send does not wait (MSG_DONTWAIT), so it is over when the system call that submitted it returns; and only sends that
- * fell short are reported (MSG_WAITALL makes a short send a failure, and successes are not reported).
  */
 #ifdef __linux__
 #include <errno.h>
@@ -26,7 +23,6 @@
 #define BUFFER_SIZE (32 * 1024)
 #define BUFFERS 16 /* a power of two; all of them stay in a core's cache, and bound what comes in before it is handled */
 #define GROUP 0
-#define SEND_FLAGS (MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL)
 #define NOTHING POLL_EDGE /* wanted, not even to learn of errors */
 
 /* Newer than the headers of liburing 2.3. */
@@ -39,8 +35,8 @@ struct ring_registration {
 	uint64_t reserved[3];
 };
 
-/* The low bits of what a report carries; above them, for all but sends, descriptor and life. */
-enum kind { IGNORED, SENT, RECEIVED, ACCEPTED, POLLED, QUIET, KIND_BITS = 7 };
+/* The low bits of what a report carries; above them descriptor and life. */
+enum kind { IGNORED, RECEIVED, ACCEPTED, POLLED, QUIET, KIND_BITS = 7 };
 
 struct slot {
 	uint8_t kind; /* under way; 0 nothing */
@@ -71,8 +67,6 @@ struct poller {
 	uint32_t used[BUFFERS]; /* bytes of each buffer */
 	uint16_t done[BUFFERS]; /* buffers to be given back */
 	int ndone;
-	struct msghdr messages[SQ_ENTRIES];
-	unsigned nsends, reports; /* queued, and where their reports begin */
 };
 
 /* ------------------------------------------------------------------ buffers */
@@ -372,7 +366,7 @@ static bool report_poll(const struct watch *w, int res, struct poll_event *out)
 static bool report(struct poller *p, const struct io_uring_cqe *cqe, struct poll_event *out)
 {
 	int kind = (int)(cqe->user_data & KIND_BITS), res = cqe->res;
-	if (kind == IGNORED || kind == SENT)
+	if (kind == IGNORED)
 		return false;
 	int fd = (int)((uint32_t)cqe->user_data >> 3), i = (int)(cqe->user_data >> 32 & 1);
 	char *bytes = cqe->flags & IORING_CQE_F_BUFFER ? take_buffer(p, cqe) : NULL;
@@ -450,64 +444,6 @@ static int wait_events(struct poller *p, struct poll_event *out, int max, int ti
 	return collect(p, out, max);
 }
 
-/* ------------------------------------------------------------------ sending */
-
-/* There must be room for the report of each send: a report that overflowed would be seen too late. */
-static bool queue_send(struct poller *p, int fd, void *tag, const struct iovec *iov, int n)
-{
-	if (p->nsends == SQ_ENTRIES || io_uring_cq_ready(&p->ring) > CQ_ENTRIES - 2 * SQ_ENTRIES)
-		return false;
-	struct io_uring_sqe *e = io_uring_get_sqe(&p->ring);
-	if (!e)
-		return false;
-	if (!p->nsends) /* from here on: a cancellation may submit them earlier than submit() */
-		p->reports = *p->ring.cq.ktail;
-	if (n == 1) {
-		io_uring_prep_send(e, fd, iov->iov_base, iov->iov_len, SEND_FLAGS);
-	} else {
-		struct msghdr *m = &p->messages[p->nsends];
-		*m = (struct msghdr){ .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
-		io_uring_prep_sendmsg(e, fd, m, SEND_FLAGS);
-	}
-	e->flags |= IOSQE_CQE_SKIP_SUCCESS;
-	e->user_data = (uintptr_t)tag | SENT;
-	p->nsends++;
-	return true;
-}
-
-/* What the kernel did not even look at has not been sent. */
-static void drop_sends(struct poller *p, void (*unsent)(void *tag, int result))
-{
-	struct io_uring_sq *sq = &p->ring.sq;
-	for (unsigned i = *sq->khead; i != sq->sqe_tail; i++) {
-		struct io_uring_sqe *e = &sq->sqes[i & *sq->kring_mask];
-		if ((e->user_data & KIND_BITS) != SENT)
-			continue;
-		unsent((void *)(uintptr_t)(e->user_data & ~(uint64_t)KIND_BITS), -EAGAIN);
-		io_uring_prep_nop(e);
-		e->user_data = IGNORED;
-	}
-}
-
-static void submit(struct poller *p, void (*unsent)(void *tag, int result))
-{
-	int n;
-	do
-		n = io_uring_submit(&p->ring);
-	while (n == -EINTR || (n > 0 && io_uring_sq_ready(&p->ring)));
-	p->nsends = 0;
-	unsigned after = io_uring_smp_load_acquire(p->ring.cq.ktail);
-	for (unsigned i = p->reports; i != after; i++) {
-		struct io_uring_cqe *cqe = &p->ring.cq.cqes[i & *p->ring.cq.kring_mask];
-		if ((cqe->user_data & KIND_BITS) == SENT) {
-			unsent((void *)(uintptr_t)(cqe->user_data & ~(uint64_t)KIND_BITS), cqe->res);
-			cqe->user_data = IGNORED;
-		}
-	}
-	if (io_uring_sq_ready(&p->ring))
-		drop_sends(p, unsent);
-}
-
 /* ------------------------------------------------------------------ the end */
 
 static void leave(struct poller *p)
@@ -523,6 +459,6 @@ const struct poll_backend poll_uring = {
 	.name = "io_uring", .completes = true,
 	.open = open_uring, .close = close_uring,
 	.add = add, .change = change, .remove = remove_fd, .wait = wait_events,
-	.send = queue_send, .submit = submit, .leave = leave,
+	.leave = leave,
 };
 #endif

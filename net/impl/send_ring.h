@@ -1,6 +1,6 @@
 /*
- * send_ring: the sends of many connections in one system call, beside a poller that only reports readiness: an io_uring
- * that knows nothing else. Sending to a thousand connections takes about a twentieth less CPU than with as many send().
+ * send_ring: the sends of many connections in one system call, beside whatever poller there is: an io_uring that knows
+ * nothing else. Sending to a thousand connections takes about a twentieth less CPU than with as many send().
  *
  * A send does not wait, so it is over when submit() returns, and only what fell short is told.
  * Threads: the one that opened it.
