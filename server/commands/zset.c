@@ -67,12 +67,32 @@ struct zadd {
 	struct value_limits limits;
 	size_t added, updated;
 	bool applied; /* the last pair was, even if it changed nothing */
+	bool lent;    /* the listpack still stands in its entry */
 	double score; /* of the last pair, afterwards */
 };
 
 enum zadd_result { ZADD_OK, ZADD_NAN, ZADD_NOMEM };
 
-static enum zadd_result zadd_one(struct zadd *a, double score, const char *member, size_t len)
+/* From here on the value may grow. */
+static void zadd_borrow(struct call *c, struct zadd *a)
+{
+	if (a->lent)
+		target_borrow(c, &a->t);
+	a->lent = false;
+}
+
+static int zadd_rescore(struct call *c, struct zadd *a, struct zset_hit *hit, double score, const char *member, size_t len)
+{
+	if (a->lent) {
+		if (zset_rescore_same(&a->t.v, hit, member, len, score))
+			return 0;
+		zadd_borrow(c, a);
+		zset_find(&a->t.v, member, len, hit);
+	}
+	return zset_rescore(&a->t.v, hit, member, len, score);
+}
+
+static enum zadd_result zadd_one(struct call *c, struct zadd *a, double score, const char *member, size_t len)
 {
 	struct zset_hit hit;
 	a->applied = false;
@@ -80,6 +100,7 @@ static enum zadd_result zadd_one(struct zadd *a, double score, const char *membe
 	if (!zset_find(&a->t.v, member, len, &hit)) {
 		if (a->flags & ZADD_XX)
 			return ZADD_OK;
+		zadd_borrow(c, a);
 		if (zset_insert(&a->t.v, &a->limits, &hit, member, len, score))
 			return ZADD_NOMEM;
 		a->added++;
@@ -98,7 +119,7 @@ static enum zadd_result zadd_one(struct zadd *a, double score, const char *membe
 	a->score = score;
 	a->applied = true;
 	if (score != hit.score) {
-		if (zset_rescore(&a->t.v, &hit, member, len, score))
+		if (zadd_rescore(c, a, &hit, score, member, len))
 			return ZADD_NOMEM;
 		a->updated++;
 	}
@@ -113,8 +134,10 @@ static int zadd_begin(struct call *c, struct zadd *a, const struct zadd_pair *pa
 		max_len = pairs[i].member->len > max_len ? pairs[i].member->len : max_len;
 	if (!a->t.e)
 		return zset_new(&a->t.v, &a->limits, n, max_len);
-	target_borrow(c, &a->t);
-	return zset_prepare(&a->t.v, &a->limits, n, max_len);
+	a->lent = a->t.e->flags & ENTRY_EMBEDDED;
+	if (n > 1 || (int64_t)max_len > a->limits.bytes || a->limits.entries < 1)
+		zadd_borrow(c, a);
+	return a->lent ? 0 : zset_prepare(&a->t.v, &a->limits, n, max_len);
 }
 
 /* Bring the value home, and tell. false: a new key found no memory, and the reply is written. */
@@ -146,7 +169,7 @@ void zadd_pairs(struct call *c, unsigned flags, const struct zadd_pair *pairs, s
 			return;
 		}
 		for (size_t i = 0; i < n && result == ZADD_OK; i++)
-			result = zadd_one(&a, pairs[i].score, pairs[i].member->ptr, pairs[i].member->len);
+			result = zadd_one(c, &a, pairs[i].score, pairs[i].member->ptr, pairs[i].member->len);
 		if (!zadd_end(c, &a))
 			return;
 	}

@@ -241,27 +241,32 @@ bool listpack_equal(const uint8_t *p, const void *str, size_t len)
 	return number_parse(str, len, &v) && v == read_int(p);
 }
 
+/* skip_element(), with the usual short ones first. */
+static inline const uint8_t *skip_short(const uint8_t *p)
+{
+	if ((*p & 0xc0) == 0x80)
+		return p + 2 + (*p & 63);
+	return *p < 0x80 ? p + 2 : skip_element(p);
+}
+
 uint8_t *listpack_find(const uint8_t *lp, const uint8_t *p, const void *str, size_t len, unsigned skip)
 {
 	int64_t num;
 	bool is_num = number_parse(str, len, &num);
+	/* Of the names in one aggregate many begin alike, but few end alike. */
+	uint8_t last = len ? ((const uint8_t *)str)[len - 1] : 0;
 	(void)lp;
 	while (p && *p != END) {
-		size_t body;
 		if (is_string(*p)) {
-			unsigned head = head_bytes(*p);
-			size_t n = string_len(p);
-			if (n == len && !memcmp(p + head, str, len))
+			const uint8_t *text = p + head_bytes(*p);
+			if (string_len(p) == len && (len == 0 || (text[len - 1] == last && !memcmp(text, str, len))))
 				return (uint8_t *)p;
-			body = head + n;
-		} else {
-			if (is_num && read_int(p) == num)
-				return (uint8_t *)p;
-			body = head_bytes(*p);
+		} else if (is_num && read_int(p) == num) {
+			return (uint8_t *)p;
 		}
-		p += body + back_bytes(body);
+		p = skip_short(p);
 		for (unsigned i = 0; i < skip && *p != END; i++)
-			p = skip_element(p);
+			p = skip_short(p);
 	}
 	return NULL;
 }
@@ -393,15 +398,25 @@ static void element_write(const struct element *e, uint8_t *p)
 	memcpy(p, e->back, e->back_len);
 }
 
+/* Short, and no number. */
+static inline bool is_short_text(const void *str, size_t len)
+{
+	return len - 1 < 63 && *(const uint8_t *)str > '9';
+}
+
 size_t listpack_cost(const void *str, size_t len)
 {
 	struct element e;
+	if (is_short_text(str, len))
+		return len + 2;
 	return element_make(&e, str, len) ? len : e.total;
 }
 
 size_t listpack_cost_int(int64_t val)
 {
 	struct element e;
+	if (val >= 0 && val <= 127)
+		return 2;
 	element_int(&e, val);
 	return e.total;
 }
@@ -409,6 +424,12 @@ size_t listpack_cost_int(int64_t val)
 size_t listpack_write_element(uint8_t *to, const void *str, size_t len)
 {
 	struct element e;
+	if (is_short_text(str, len)) {
+		to[0] = (uint8_t)(0x80 | len);
+		memcpy(to + 1, str, len);
+		to[1 + len] = (uint8_t)(1 + len);
+		return len + 2;
+	}
 	if (element_make(&e, str, len))
 		return 0;
 	element_write(&e, to);
@@ -418,6 +439,11 @@ size_t listpack_write_element(uint8_t *to, const void *str, size_t len)
 size_t listpack_write_int(uint8_t *to, int64_t val)
 {
 	struct element e;
+	if (val >= 0 && val <= 127) {
+		to[0] = (uint8_t)val;
+		to[1] = 1;
+		return 2;
+	}
 	element_int(&e, val);
 	element_write(&e, to);
 	return e.total;
@@ -546,28 +572,64 @@ int listpack_prepend_int(uint8_t **lp, int64_t val)
 	return put(lp, HEADER, 0, &e);
 }
 
-int listpack_append_items(uint8_t **lp, const struct listpack_item *items, size_t n)
+static size_t item_cost(const struct listpack_item *item)
 {
-	struct element e;
+	return item->str ? listpack_cost(item->str, item->len) : listpack_cost_int(item->num);
+}
+
+static size_t write_item(uint8_t *to, const struct listpack_item *item)
+{
+	return item->str ? listpack_write_element(to, item->str, item->len) : listpack_write_int(to, item->num);
+}
+
+static int put_items(uint8_t **lp, size_t at, const struct listpack_item *items, size_t n)
+{
 	size_t add = 0;
-	for (size_t i = 0; i < n; i++) {
-		size_t cost = items[i].str ? listpack_cost(items[i].str, items[i].len) : listpack_cost_int(items[i].num);
-		if (__builtin_add_overflow(add, cost, &add))
+	for (size_t i = 0; i < n; i++)
+		if (__builtin_add_overflow(add, item_cost(&items[i]), &add))
 			return -EFBIG;
-	}
-	size_t at = listpack_bytes(*lp) - 1;
 	int err = splice(lp, at, 0, add);
 	if (err)
 		return err;
-	for (size_t i = 0; i < n; i++) {
-		if (items[i].str)
-			element_make(&e, items[i].str, items[i].len);
-		else
-			element_int(&e, items[i].num);
-		element_write(&e, *lp + at);
-		at += e.total;
-	}
+	for (size_t i = 0; i < n; i++)
+		at += write_item(*lp + at, &items[i]);
 	add_count(*lp, n);
+	return 0;
+}
+
+int listpack_append_items(uint8_t **lp, const struct listpack_item *items, size_t n)
+{
+	return put_items(lp, listpack_bytes(*lp) - 1, items, n);
+}
+
+int listpack_insert_items(uint8_t **lp, const uint8_t *pos, const struct listpack_item *items, size_t n)
+{
+	return put_items(lp, (size_t)(pos - *lp), items, n);
+}
+
+int listpack_move(uint8_t **lp, const uint8_t *pos, size_t bytes, const uint8_t *to, const uint8_t *fresh, size_t fresh_bytes)
+{
+	size_t at = (size_t)(pos - *lp), dest = (size_t)(to - *lp), end = listpack_bytes(*lp);
+	bool later = dest > at;
+	/* What stands behind both places moves first where there must be room, and last where there is too much. */
+	size_t behind = later ? dest : at + bytes;
+	if (fresh_bytes > bytes) {
+		int err = splice(lp, behind, 0, fresh_bytes - bytes);
+		if (err)
+			return err;
+	}
+	uint8_t *base = *lp;
+	if (later)
+		memmove(base + at, base + at + bytes, dest - at - bytes);
+	else
+		memmove(base + dest + fresh_bytes, base + dest, at - dest);
+	if (later)
+		dest -= bytes;
+	memcpy(base + dest, fresh, fresh_bytes);
+	if (fresh_bytes < bytes) {
+		memmove(base + behind - (bytes - fresh_bytes), base + behind, end - behind);
+		set_bytes(base, end - (bytes - fresh_bytes));
+	}
 	return 0;
 }
 

@@ -107,6 +107,11 @@ int listpack_prepend(uint8_t **lp, const void *str, size_t len);
 int listpack_prepend_int(uint8_t **lp, int64_t val);
 /* Append all items with one growth. */
 int listpack_append_items(uint8_t **lp, const struct listpack_item *items, size_t n);
+/* Insert all items before pos, which may be where LISTPACK_END stands. */
+int listpack_insert_items(uint8_t **lp, const uint8_t *pos, const struct listpack_item *items, size_t n);
+/* The elements that take `bytes` from pos on go, and as many others, ready to be copied, come where now the element at `to`
+ * begins, or LISTPACK_END stands: before pos, or not before the end of those that go. */
+int listpack_move(uint8_t **lp, const uint8_t *pos, size_t bytes, const uint8_t *to, const uint8_t *fresh, size_t fresh_bytes);
 /* Insert before or after *pos, which then is the new element. */
 int listpack_insert(uint8_t **lp, uint8_t **pos, bool after, const void *str, size_t len);
 int listpack_insert_int(uint8_t **lp, uint8_t **pos, bool after, int64_t val);

@@ -102,15 +102,20 @@ static struct listpack_item score_element(double score, char buf[static NUMBER_D
 	return (struct listpack_item){ .str = buf, .len = (uint32_t)len };
 }
 
+static double item_score(const struct listpack_item *item)
+{
+	double v = 0;
+	if (!item->str)
+		return (double)item->num;
+	number_parse_double(item->str, item->len, &v);
+	return v;
+}
+
 static double read_score(const uint8_t *p)
 {
 	struct listpack_item item;
-	double v = 0;
 	listpack_get(p, &item);
-	if (!item.str)
-		return (double)item.num;
-	number_parse_double(item.str, item.len, &v);
-	return v;
+	return item_score(&item);
 }
 
 static void read_pair(const uint8_t *lp, const uint8_t *p, struct zset_item *item)
@@ -133,53 +138,35 @@ static int compare_bytes(const char *a, size_t a_len, const char *b, size_t b_le
 	return c ? c : (a_len > b_len) - (a_len < b_len);
 }
 
-/* The first pair behind (score, member), NULL: the end. */
-static uint8_t *pair_behind(const uint8_t *lp, double score, const void *member, size_t len)
+/* Where the first pair behind (score, member) begins, or the end mark stands. */
+static const uint8_t *pair_behind(const uint8_t *lp, double score, const void *member, size_t len)
 {
-	for (uint8_t *p = listpack_first(lp), *value; p; p = listpack_next(lp, value)) {
+	const uint8_t *p = lp + LISTPACK_EMPTY_BYTES - 1, *next;
+	for (; *p != LISTPACK_END; p = next) {
+		struct listpack_item name, value;
 		char buf[NUMBER_MAX];
 		size_t n;
-		value = listpack_next(lp, p);
-		double s = read_score(value);
+		next = listpack_read(listpack_read(p, &name), &value);
+		double s = item_score(&value);
 		if (s < score)
 			continue;
 		if (s > score)
-			return p;
-		const char *text = listpack_text(p, buf, &n);
+			break;
+		const char *text = value_text(&name, buf, &n);
 		if (compare_bytes(text, n, member, len) > 0)
-			return p;
+			break;
 	}
-	return NULL;
+	return p;
 }
 
-static int pair_append(uint8_t **lp, const void *member, size_t len, double score)
+static int pair_put(uint8_t **lp, const uint8_t *at, const void *member, size_t len, double score)
 {
 	char buf[NUMBER_DOUBLE_MAX];
 	struct listpack_item pair[2] = { { .str = member, .len = (uint32_t)len }, score_element(score, buf) };
 	int64_t num;
 	if (len <= NUMBER_MAX && number_parse(member, len, &num))
 		pair[0] = (struct listpack_item){ .num = num };
-	return listpack_append_items(lp, pair, 2);
-}
-
-static int pair_insert(uint8_t **lp, const void *member, size_t len, double score)
-{
-	char buf[NUMBER_DOUBLE_MAX];
-	uint8_t *p = pair_behind(*lp, score, member, len);
-	if (!p)
-		return pair_append(lp, member, len, score);
-	int err = listpack_insert(lp, &p, false, member, len);
-	if (err)
-		return err;
-	uint8_t *at = p;
-	struct listpack_item value = score_element(score, buf);
-	size_t index = 0;
-	for (const uint8_t *q = listpack_first(*lp); q != at; q = listpack_next(*lp, q))
-		index++;
-	err = value.str ? listpack_insert(lp, &p, true, value.str, value.len) : listpack_insert_int(lp, &p, true, value.num);
-	if (err)
-		listpack_delete_range(lp, (int64_t)index, 1);
-	return err;
+	return listpack_insert_items(lp, at, pair, 2);
 }
 
 static int to_tree(struct value *z, size_t expected)
@@ -304,31 +291,30 @@ int zset_insert(struct value *z, const struct value_limits *limits, const struct
 		return err ? err : tree_insert(z->ptr, hashtab_hash(member, len), member, len, score);
 	}
 	uint8_t *lp = z->ptr;
-	int err = pair_insert(&lp, member, len, score);
+	int err = pair_put(&lp, pair_behind(lp, score, member, len), member, len, score);
 	z->ptr = lp;
 	return err ? -ENOMEM : 0;
 }
 
-/* The pair takes its new place before the old one goes, so that nothing is lost when memory is out. */
+#define PAIR_FEW 512 /* bytes of a pair that is gathered without an allocation */
+
+/* The pair is gathered apart, member and all, and then changes places with what stands between. */
 static int listpack_rescore(uint8_t **lp, uint8_t *at, const void *member, size_t len, double score)
 {
-	uint8_t *value = listpack_next(*lp, at), *next = listpack_next(*lp, value);
-	uint8_t *behind = pair_behind(*lp, score, member, len);
-	/* Where nothing stands between the old place and the new one the score alone changes. */
-	if (behind == at || behind == next) {
-		char buf[NUMBER_DOUBLE_MAX];
-		struct listpack_item s = score_element(score, buf);
-		return s.str ? listpack_replace(lp, &value, s.str, s.len) : listpack_replace_int(lp, &value, s.num);
-	}
-	int64_t index = 0;
-	bool seen = false;
-	for (const uint8_t *q = listpack_first(*lp); q != at; q = listpack_next(*lp, q)) {
-		index++;
-		seen |= q == behind;
-	}
-	int err = pair_insert(lp, member, len, score);
-	if (!err)
-		listpack_delete_range(lp, index + (seen ? 2 : 0), 2);
+	char buf[NUMBER_DOUBLE_MAX];
+	uint8_t few[PAIR_FEW], *pair = few;
+	const uint8_t *value = listpack_skip(at), *next = listpack_skip(value);
+	const uint8_t *behind = pair_behind(*lp, score, member, len);
+	struct listpack_item s = score_element(score, buf);
+	size_t name = (size_t)(value - at), bytes = name + NUMBER_DOUBLE_MAX + 2;
+	if (bytes > sizeof few && !(pair = mem_alloc(bytes)))
+		return -ENOMEM;
+	memcpy(pair, at, name);
+	bytes = name + (s.str ? listpack_write_element(pair + name, s.str, s.len) : listpack_write_int(pair + name, s.num));
+	/* Where nothing stands between the old place and the new one it stays there. */
+	int err = listpack_move(lp, at, (size_t)(next - at), behind == next ? at : behind, pair, bytes);
+	if (pair != few)
+		mem_free(pair);
 	return err;
 }
 
@@ -340,6 +326,17 @@ int zset_rescore(struct value *z, const struct zset_hit *hit, const void *member
 	int err = listpack_rescore(&lp, hit->at, member, len, score);
 	z->ptr = lp;
 	return err ? -ENOMEM : 0;
+}
+
+bool zset_rescore_same(const struct value *z, const struct zset_hit *hit, const void *member, size_t len, double score)
+{
+	char buf[NUMBER_DOUBLE_MAX];
+	struct listpack_item s = score_element(score, buf);
+	uint8_t *lp = z->ptr;
+	size_t fresh = s.str ? listpack_cost(s.str, s.len) : listpack_cost_int(s.num);
+	if (!is_listpack(z) || len > PAIR_FEW / 2 || fresh != listpack_element_bytes(listpack_skip(hit->at)))
+		return false;
+	return listpack_rescore(&lp, hit->at, member, len, score) == 0;
 }
 
 void zset_remove(struct value *z, const struct zset_hit *hit, const void *member, size_t len)
@@ -668,7 +665,7 @@ static int builder_listpack(const struct zset_builder *b, struct value *z)
 	for (size_t i = 0; lp && i < b->n; i++) {
 		size_t len;
 		const char *member = bptree_item_member(b->items[i], &len);
-		if (pair_append(&lp, member, len, bptree_item_score(b->items[i]))) {
+		if (pair_put(&lp, lp + listpack_bytes(lp) - 1, member, len, bptree_item_score(b->items[i]))) {
 			listpack_free(lp);
 			return -ENOMEM;
 		}

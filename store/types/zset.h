@@ -45,6 +45,8 @@ int zset_insert(struct value *z, const struct value_limits *limits, const struct
                 size_t len, double score);
 /* Give the member that was found another score. */
 int zset_rescore(struct value *z, const struct zset_hit *hit, const void *member, size_t len, double score);
+/* The same where no byte more or less is needed, so that a listpack may stand in its entry; false: it was not done. */
+bool zset_rescore_same(const struct value *z, const struct zset_hit *hit, const void *member, size_t len, double score);
 void zset_remove(struct value *z, const struct zset_hit *hit, const void *member, size_t len);
 size_t zset_rank(const struct value *z, const struct zset_hit *hit);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/lib/expect.h"
+#include "tests/lib/rng.h"
 
 #define SYNTAX "-ERR syntax error\r\n"
 #define NIL "$-1\r\n"
@@ -199,5 +200,38 @@ START_TEST(test_scan)
 }
 END_TEST
 
+/* One member after the other gets a score of any length: the small set is in order after each. */
+START_TEST(test_rescore)
+{
+	static const char *const scores[] = { "0", "5", "127", "128", "4095", "4096", "-1", "-70000", "1.5", "3000000000", "inf" };
+	enum { MEMBERS = 9, SCORES = sizeof scores / sizeof *scores };
+	unsigned of[MEMBERS] = { 0 };
+	struct rng rng;
+	rng_init(&rng, "zset rescore");
+	for (int round = 0; round < 600; round++) {
+		char command[64], want[1024];
+		unsigned m = round < MEMBERS ? (unsigned)round : (unsigned)rng_below(&rng, MEMBERS);
+		of[m] = (unsigned)rng_below(&rng, SCORES);
+		snprintf(command, sizeof command, "ZADD z %s m%u", scores[of[m]], m);
+		expect_int(c, command, round < MEMBERS);
+		if (round < MEMBERS - 1)
+			continue;
+		size_t n = (size_t)snprintf(want, sizeof want, "*%d\r\n", 2 * MEMBERS);
+		bool done[MEMBERS] = { false };
+		for (unsigned k = 0; k < MEMBERS; k++) {
+			unsigned least = MEMBERS;
+			for (unsigned i = 0; i < MEMBERS; i++)
+				if (!done[i] && (least == MEMBERS || strtod(scores[of[i]], NULL) < strtod(scores[of[least]], NULL)))
+					least = i;
+			done[least] = true;
+			const char *score = scores[of[least]];
+			n += (size_t)snprintf(want + n, sizeof want - n, "$2\r\nm%u\r\n$%zu\r\n%s\r\n", least, strlen(score), score);
+		}
+		expect_(c, "ZRANGE z 0 -1 WITHSCORES", want, n, __FILE__, __LINE__);
+	}
+	expect(c, "OBJECT ENCODING z", "$8\r\nlistpack\r\n");
+}
+END_TEST
+
 COMMAND_TESTS("zset", test_add, test_scores_are_numbers, test_ranges, test_resp3, test_encodings, test_algebra, test_difference_by_removal, test_pop,
-              test_random_counts, test_scan)
+              test_random_counts, test_scan, test_rescore)

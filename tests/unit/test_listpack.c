@@ -447,11 +447,97 @@ START_TEST(test_alloc_failure)
 }
 END_TEST
 
+/* Elements whose lengths and kinds vary, named by a number. */
+static size_t some_text(uint64_t n, char out[static 120])
+{
+	if (n % 3 == 0)
+		return (size_t)snprintf(out, 120, "%lld", (long long)(n * 37) - 500);
+	size_t len = (size_t)snprintf(out, 120, "e%llu", (unsigned long long)n);
+	size_t more = n % 7 == 0 ? 70 : n % 5;
+	memset(out + len, 'x', more);
+	return len + more;
+}
+
+static void append_text(uint8_t **lp, uint64_t n)
+{
+	char text[120];
+	size_t len = some_text(n, text);
+	ck_assert_int_eq(listpack_append(lp, text, len), 0);
+}
+
+/* Any elements go, and any others come at any place that is not among them. */
+START_TEST(test_move)
+{
+	struct rng rng;
+	rng_init(&rng, "listpack move");
+	for (int round = 0; round < 5000; round++) {
+		unsigned n = 1 + (unsigned)rng_below(&rng, 12), from = (unsigned)rng_below(&rng, n);
+		unsigned gone = 1 + (unsigned)rng_below(&rng, n - from), to = (unsigned)rng_below(&rng, n - gone + 1);
+		uint8_t *lp = listpack_new(0), *fresh = listpack_new(0), *want = listpack_new(0);
+		uint64_t base = rng_below(&rng, 1000);
+		to += to > from ? gone : 0; /* from + gone and from are the same place */
+		for (unsigned i = 0; i < n; i++)
+			append_text(&lp, base + i);
+		for (unsigned i = 0; i < gone; i++)
+			append_text(&fresh, base + 500 + i);
+		for (unsigned i = 0; i <= n; i++) {
+			for (unsigned j = 0; i == to && j < gone; j++)
+				append_text(&want, base + 500 + j);
+			if (i < n && (i < from || i >= from + gone))
+				append_text(&want, base + i);
+		}
+		const uint8_t *pos = listpack_at(lp, from), *end = pos, *at = listpack_first(lp);
+		for (unsigned i = 0; i < gone; i++)
+			end = listpack_skip(end);
+		for (unsigned i = 0; i < to; i++)
+			at = listpack_skip(at);
+		size_t bytes = listpack_bytes(fresh) - LISTPACK_EMPTY_BYTES;
+		ck_assert_int_eq(listpack_move(&lp, pos, (size_t)(end - pos), at, listpack_first(fresh), bytes), 0);
+		ck_assert_uint_eq(listpack_bytes(lp), listpack_bytes(want));
+		ck_assert_mem_eq(lp, want, listpack_bytes(want));
+		ck_assert(listpack_validate(lp, listpack_bytes(lp), true));
+		listpack_free(lp);
+		listpack_free(fresh);
+		listpack_free(want);
+	}
+}
+END_TEST
+
+START_TEST(test_insert_items)
+{
+	for (unsigned at = 0; at <= 3; at++) {
+		struct listpack_item items[3] = { { .str = "one", .len = 3 }, { .num = -5 }, { .str = "77", .len = 2 } };
+		uint8_t *lp = listpack_new(0), *want = listpack_new(0);
+		for (unsigned i = 0; i <= 3; i++) {
+			if (i == at) {
+				ck_assert_int_eq(listpack_append(&want, "one", 3), 0);
+				ck_assert_int_eq(listpack_append_int(&want, -5), 0);
+				ck_assert_int_eq(listpack_append_int(&want, 77), 0);
+			}
+			if (i < 3) {
+				append_text(&want, i);
+				append_text(&lp, i);
+			}
+		}
+		const uint8_t *pos = lp + LISTPACK_EMPTY_BYTES - 1;
+		for (unsigned i = 0; i < at; i++)
+			pos = listpack_skip(pos);
+		ck_assert_int_eq(listpack_insert_items(&lp, pos, items, 3), 0);
+		ck_assert_uint_eq(listpack_bytes(lp), listpack_bytes(want));
+		ck_assert_mem_eq(lp, want, listpack_bytes(want));
+		listpack_free(lp);
+		listpack_free(want);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("listpack");
 	TCase *tc = tcase_create("listpack");
 	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, test_move);
+	tcase_add_test(tc, test_insert_items);
 	tcase_add_test(tc, test_same_bytes_as_redis);
 	tcase_add_test(tc, test_boundaries);
 	tcase_add_loop_test(tc, test_random, 0, 2);
