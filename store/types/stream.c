@@ -43,6 +43,10 @@ static inline size_t head_count(const uint8_t *lp)
 /* Put another integer there: the caller has made room. */
 static void set_int(uint8_t *lp, uint8_t *p, int64_t v)
 {
+	if (*p < 0x80 && v >= 0 && v < 0x80) { /* most are that small */
+		listpack_write_int(p, v);
+		return;
+	}
 	size_t total = listpack_bytes(lp), old = listpack_element_bytes(p), fresh = listpack_cost_int(v);
 	if (fresh != old) {
 		memmove(p + fresh, p + old, (size_t)(lp + total - p) - old);
@@ -58,15 +62,26 @@ struct node_head {
 	uint8_t *live_at, *deleted_at, *fields_at; /* the last: first master field, or the 0 behind none */
 };
 
+/* Loaded nodes may have written integers as other elements than ours. */
+static inline int64_t int_of(const uint8_t *p, const struct listpack_item *item)
+{
+	return __builtin_expect(item->str != NULL, 0) ? int_at(p) : item->num;
+}
+
 static void read_head(const uint8_t *lp, struct node_head *h)
 {
-	h->live_at = listpack_first(lp);
-	h->live = int_at(h->live_at);
-	h->deleted_at = listpack_next(lp, h->live_at);
-	h->deleted = int_at(h->deleted_at);
-	uint8_t *p = listpack_next(lp, h->deleted_at);
-	h->fields = (uint64_t)int_at(p);
-	h->fields_at = listpack_next(lp, p);
+	struct listpack_item item;
+	const uint8_t *p = lp + LISTPACK_EMPTY_BYTES - 1, *next = listpack_read(p, &item);
+	h->live_at = (uint8_t *)(uintptr_t)p;
+	h->live = int_of(p, &item);
+	p = next;
+	next = listpack_read(p, &item);
+	h->deleted_at = (uint8_t *)(uintptr_t)p;
+	h->deleted = int_of(p, &item);
+	p = next;
+	next = listpack_read(p, &item);
+	h->fields = (uint64_t)int_of(p, &item);
+	h->fields_at = (uint8_t *)(uintptr_t)next;
 }
 
 /* Count n live entries as deleted; room as above. Places in h are void. */
@@ -218,8 +233,11 @@ static void prefetch(unsigned encoding, const void *value)
 	if (s->tail) {
 		__builtin_prefetch(s->tail, 1);
 		__builtin_prefetch(s->tail + s->tail_bytes, 1);
-		if (s->tail_cap - s->tail_bytes < TAIL_LOW)
-			__builtin_prefetch(s->nodes); /* it will move soon, and the map learns it */
+		if (s->tail_cap - s->tail_bytes < TAIL_LOW) { /* it will move soon, and the map learns it */
+			__builtin_prefetch(s->nodes);
+			for (uint32_t at = 64; at < s->tail_bytes && at < DEFAULT_BYTES; at += 64)
+				__builtin_prefetch(s->tail + at);
+		}
 	}
 }
 
@@ -308,12 +326,18 @@ static uint8_t *new_node(const struct stream_bytes *pairs, size_t n, size_t byte
 
 static bool same_fields(const uint8_t *lp, const struct node_head *h, const struct stream_bytes *pairs, size_t n)
 {
-	const uint8_t *p = h->fields_at;
+	const uint8_t *p = h->fields_at, *next;
+	(void)lp;
 	if (h->fields != n)
 		return false;
-	for (size_t i = 0; i < n; i++, p = listpack_next(lp, p))
-		if (!listpack_equal(p, pairs[2 * i].ptr, pairs[2 * i].len))
+	for (size_t i = 0; i < n; i++, p = next) {
+		struct listpack_item name;
+		next = listpack_read(p, &name);
+		bool same = name.str ? name.len == pairs[2 * i].len && !memcmp(name.str, pairs[2 * i].ptr, name.len)
+		                     : listpack_equal(p, pairs[2 * i].ptr, pairs[2 * i].len);
+		if (!same)
 			return false;
+	}
 	return true;
 }
 
