@@ -269,6 +269,26 @@ struct entry *store_settle(struct store_op *op, const struct store_key *key, str
 	return take_place(&at, e, n);
 }
 
+struct entry *store_extend(struct store_op *op, const struct store_key *key, struct entry *e, size_t add)
+{
+	struct entry_plan plan = { .arena = arena_of(op->store, key->hash), .key = key->ptr, .key_len = key->len,
+		                   .expire_ms = entry_expiry(e), .kind = e->kind, .flags = ENTRY_EMBEDDED,
+		                   .val_len = e->val_len + add };
+	struct slot at;
+	if (add > SLAB_MAX || entry_plan_size(&plan) > SLAB_MAX || e->flags & ENTRY_RAW)
+		return NULL;
+	if (slab_class(entry_plan_size(&plan)) == entry_room(e)) {
+		e->val_len = (uint16_t)plan.val_len;
+		return e;
+	}
+	struct entry *n = entry_new(&plan);
+	if (!n)
+		return NULL;
+	memcpy(entry_bytes(n), entry_bytes(e), e->val_len);
+	table_locate(shard_table(shard_of(op->store, key->hash), op->db), key->hash, e, &at);
+	return take_place(&at, e, n);
+}
+
 bool store_exists(struct store_op *op, const struct store_key *key)
 {
 	return store_find(op, key, STORE_PEEK) != NULL;

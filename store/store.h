@@ -184,6 +184,9 @@ struct entry *store_add(struct store_op *op, const struct store_key *key, enum s
  * copied into the entry if they still fit. Returns the entry, which may have moved. Cannot fail. [locked] */
 struct entry *store_settle(struct store_op *op, const struct store_key *key, struct entry *e, unsigned encoding,
                            void *take_value);
+/* Room for `add` more bytes behind the listpack that stands in e, for the caller to fill before anything else. Returns the
+ * entry, which may have moved; NULL: nothing has changed, as it would not fit or there is no memory. [locked] */
+struct entry *store_extend(struct store_op *op, const struct store_key *key, struct entry *e, size_t add);
 /* Replace the value of an existing key by an aggregate, keeping expiry as told. Old value freed in the background when
  * large. [locked] */
 struct entry *store_replace(struct store_op *op, const struct store_key *key, enum store_type_id type,

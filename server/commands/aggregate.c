@@ -33,6 +33,17 @@ void target_borrow(struct call *c, struct target *t)
 	}
 }
 
+bool target_insert(struct call *c, struct target *t, size_t at, const struct value_item *items, size_t n)
+{
+	struct entry *e = store_extend(&c->op, &t->key, t->e, listpack_items_cost(items, n));
+	if (!e)
+		return false;
+	t->e = e;
+	t->v = value_of(e);
+	listpack_insert_within(t->v.ptr, at, items, n);
+	return true;
+}
+
 static inline void put_back(struct call *c, struct target *t)
 {
 	if (t->borrowed) {

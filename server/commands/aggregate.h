@@ -41,6 +41,12 @@ static inline bool target_lend(struct call *c, unsigned i, enum store_type_id ty
 	return target_open(c, i, type, true, t);
 }
 void target_borrow(struct call *c, struct target *t);
+/* Put elements into a listpack that target_lend() left where it stands, without a copy. false: nothing was done. */
+bool target_insert(struct call *c, struct target *t, size_t at, const struct value_item *items, size_t n);
+static inline bool target_lent(const struct target *t)
+{
+	return t->e && t->e->flags & ENTRY_EMBEDDED && !t->borrowed;
+}
 
 /* After a change: the value goes back to its entry, or becomes a new key, with its event "new". false: no memory for that;
  * the value is freed and the reply written. */

@@ -59,6 +59,17 @@ static bool set_same(const struct call *c, const struct target *t)
 	return t->e && c->argc == 4 && hash_replace_same(&t->v, &limits, f->ptr, f->len, w->ptr, w->len);
 }
 
+/* One pair that is new to a small hash. */
+static bool append_pair(struct call *c, struct target *t)
+{
+	struct value_limits limits = hash_limits();
+	const struct arg *f = &c->argv[2], *w = f + 1;
+	if (!target_lent(t) || c->argc != 4 || !hash_appends(&t->v, &limits, f->ptr, f->len, w->len))
+		return false;
+	struct value_item items[2] = { value_item_of(f->ptr, f->len), value_item_of(w->ptr, w->len) };
+	return target_insert(c, t, listpack_bytes(t->v.ptr) - 1, items, 2);
+}
+
 /* Memory may run out between two: what was set stays, and the journal gets just that. */
 static void set(struct call *c, bool count)
 {
@@ -72,9 +83,11 @@ static void set(struct call *c, bool count)
 	if (!target_lend(c, 1, STORE_HASH, &t))
 		return;
 	if (!set_same(c, &t)) {
-		if (!borrow_hash(c, &t))
+		added = append_pair(c, &t);
+		if (!added && !borrow_hash(c, &t))
 			return;
-		done = set_pairs(c, &t.v, &added);
+		if (!added)
+			done = set_pairs(c, &t.v, &added);
 	}
 	if (__builtin_expect(!done, 0)) {
 		target_drop(c, &t, STORE_HASH);

@@ -12,6 +12,18 @@ struct value_limits set_limits(void)
 
 /* ------------------------------------------------------------------ adding */
 
+/* One member, and a small set: 0, it is there; 1, it was added; -1: nothing was done. */
+static int add_lent(struct call *c, struct target *t, const struct value_limits *limits)
+{
+	const struct arg *a = &c->argv[2];
+	struct value_item item = value_item_of(a->ptr, a->len);
+	if (!target_lent(t) || c->argc != 3 || limits->entries < 1)
+		return -1;
+	if (set_has(&t->v, a->ptr, a->len))
+		return 0;
+	return set_appends(&t->v, limits, a->len) && target_insert(c, t, listpack_bytes(t->v.ptr) - 1, &item, 1) ? 1 : -1;
+}
+
 /* Memory may run out between two: what was added stays, and the journal gets just that. */
 static void run_sadd(struct call *c)
 {
@@ -22,6 +34,12 @@ static void run_sadd(struct call *c)
 	int err;
 	if (!target_lend(c, 1, STORE_SET, &t))
 		return;
+	if ((err = add_lent(c, &t, &limits)) >= 0) {
+		if (err)
+			call_touch(c, &t.key, NOTIFY_SET, "sadd");
+		reply_int(c->reply, err);
+		return;
+	}
 	target_borrow(c, &t);
 	if (t.e)
 		err = set_grow(&t.v, &limits, members);

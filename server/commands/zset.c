@@ -81,6 +81,19 @@ static void zadd_borrow(struct call *c, struct zadd *a)
 	a->lent = false;
 }
 
+static int zadd_insert(struct call *c, struct zadd *a, const struct zset_hit *hit, double score, const char *member,
+                       size_t len)
+{
+	struct value_item pair[2];
+	char buf[NUMBER_DOUBLE_MAX];
+	size_t at;
+	if (a->lent && zset_inserts(&a->t.v, &a->limits, member, len, score, &at, pair, buf) &&
+	    target_insert(c, &a->t, at, pair, 2))
+		return 0;
+	zadd_borrow(c, a);
+	return zset_insert(&a->t.v, &a->limits, hit, member, len, score);
+}
+
 static int zadd_rescore(struct call *c, struct zadd *a, struct zset_hit *hit, double score, const char *member, size_t len)
 {
 	if (a->lent) {
@@ -100,8 +113,7 @@ static enum zadd_result zadd_one(struct call *c, struct zadd *a, double score, c
 	if (!zset_find(&a->t.v, member, len, &hit)) {
 		if (a->flags & ZADD_XX)
 			return ZADD_OK;
-		zadd_borrow(c, a);
-		if (zset_insert(&a->t.v, &a->limits, &hit, member, len, score))
+		if (zadd_insert(c, a, &hit, score, member, len))
 			return ZADD_NOMEM;
 		a->added++;
 		a->applied = true;

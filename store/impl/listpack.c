@@ -7,6 +7,7 @@
 #include "store/memory_class.h"
 
 #define HEADER 6
+#define LARGE 8192 /* bytes from which on the allocator may let a block grow where it is */
 #define END LISTPACK_END
 #define COUNT_UNKNOWN 65535u
 
@@ -493,6 +494,19 @@ bool listpack_fits(const uint8_t *lp, size_t add)
 	return add <= LISTPACK_MAX - listpack_bytes(lp);
 }
 
+/* The listpack in a larger block, the bytes in front of and behind the place each at theirs. */
+static uint8_t *moved(uint8_t *lp, size_t room, size_t at, size_t old, size_t fresh)
+{
+	size_t total = listpack_bytes(lp);
+	uint8_t *to = mem_alloc(total - old + fresh);
+	if (!to)
+		return NULL;
+	memcpy(to, lp, at);
+	memcpy(to + at + fresh, lp + at + old, total - at - old);
+	mem_free_sized(lp, room);
+	return to;
+}
+
 /* Make the `old` bytes at offset `at` into `fresh` bytes to be written by the caller. Growth goes by the allocator's size
  * classes, which are geometric; shrinking returns memory once half of it is unused. */
 static int splice(uint8_t **lpp, size_t at, size_t old, size_t fresh)
@@ -504,7 +518,16 @@ static int splice(uint8_t **lpp, size_t at, size_t old, size_t fresh)
 			return -EFBIG;
 		need = total + (fresh - old);
 		/* The block has at least the class of what it holds; the allocator is asked only beyond that. */
-		if (mem_class_(need) > mem_class_(total) && need > mem_size(lp)) {
+		size_t room = mem_class_(need) > mem_class_(total) ? mem_size(lp) : need;
+		if (need > room && total < LARGE) {
+			lp = moved(lp, room, at, old, fresh);
+			if (!lp)
+				return -ENOMEM;
+			*lpp = lp;
+			set_bytes(lp, need);
+			return 0;
+		}
+		if (need > room) {
 			lp = mem_realloc(lp, need);
 			if (!lp)
 				return -ENOMEM;
@@ -582,19 +605,46 @@ static size_t write_item(uint8_t *to, const struct listpack_item *item)
 	return item->str ? listpack_write_element(to, item->str, item->len) : listpack_write_int(to, item->num);
 }
 
+/* -EFBIG: more than any listpack holds. */
+static int items_cost(const struct listpack_item *items, size_t n, size_t *cost)
+{
+	*cost = 0;
+	for (size_t i = 0; i < n; i++)
+		if (__builtin_add_overflow(*cost, item_cost(&items[i]), cost))
+			return -EFBIG;
+	return 0;
+}
+
+static void write_items(uint8_t *lp, size_t at, const struct listpack_item *items, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		at += write_item(lp + at, &items[i]);
+	add_count(lp, n);
+}
+
 static int put_items(uint8_t **lp, size_t at, const struct listpack_item *items, size_t n)
 {
-	size_t add = 0;
-	for (size_t i = 0; i < n; i++)
-		if (__builtin_add_overflow(add, item_cost(&items[i]), &add))
-			return -EFBIG;
-	int err = splice(lp, at, 0, add);
-	if (err)
-		return err;
-	for (size_t i = 0; i < n; i++)
-		at += write_item(*lp + at, &items[i]);
-	add_count(*lp, n);
-	return 0;
+	size_t add;
+	int err = items_cost(items, n, &add);
+	if (!err)
+		err = splice(lp, at, 0, add);
+	if (!err)
+		write_items(*lp, at, items, n);
+	return err;
+}
+
+size_t listpack_items_cost(const struct listpack_item *items, size_t n)
+{
+	size_t cost;
+	return items_cost(items, n, &cost) ? LISTPACK_MAX : cost;
+}
+
+void listpack_insert_within(uint8_t *lp, size_t at, const struct listpack_item *items, size_t n)
+{
+	size_t total = listpack_bytes(lp), add = listpack_items_cost(items, n);
+	memmove(lp + at + add, lp + at, total - at);
+	set_bytes(lp, total + add);
+	write_items(lp, at, items, n);
 }
 
 int listpack_append_items(uint8_t **lp, const struct listpack_item *items, size_t n)

@@ -107,6 +107,10 @@ int listpack_prepend(uint8_t **lp, const void *str, size_t len);
 int listpack_prepend_int(uint8_t **lp, int64_t val);
 /* Append all items with one growth. */
 int listpack_append_items(uint8_t **lp, const struct listpack_item *items, size_t n);
+/* Bytes that the items would take, LISTPACK_MAX if that is too much. */
+size_t listpack_items_cost(const struct listpack_item *items, size_t n);
+/* Insert them at the offset, where behind the listpack is room for them. */
+void listpack_insert_within(uint8_t *lp, size_t at, const struct listpack_item *items, size_t n);
 /* Insert all items before pos, which may be where LISTPACK_END stands. */
 int listpack_insert_items(uint8_t **lp, const uint8_t *pos, const struct listpack_item *items, size_t n);
 /* The elements that take `bytes` from pos on go, and as many others, ready to be copied, come where now the element at `to`

@@ -253,6 +253,15 @@ bool hash_replace_same(const struct value *v, const struct value_limits *limits,
 	return true;
 }
 
+bool hash_appends(const struct value *v, const struct value_limits *limits, const char *field, size_t field_len,
+                  size_t val_len)
+{
+	size_t longest = field_len > val_len ? field_len : val_len;
+	return is_packed(v) && longest <= (uint64_t)limits->bytes &&
+	       listpack_count(v->ptr) / 2 < (uint64_t)limits->entries &&
+	       !listpack_find(v->ptr, listpack_first(v->ptr), field, field_len, 1);
+}
+
 bool hash_get(const struct value *v, const char *field, size_t len, struct value_item *val)
 {
 	struct value_item name;

@@ -26,6 +26,9 @@ int hash_set(struct value *v, const struct value_limits *limits, const char *fie
  * stands; false: nothing was done. */
 bool hash_replace_same(const struct value *v, const struct value_limits *limits, const char *field, size_t field_len,
                        const char *val, size_t val_len);
+/* Whether the pair is to be appended to a listpack. */
+bool hash_appends(const struct value *v, const struct value_limits *limits, const char *field, size_t field_len,
+                  size_t val_len);
 bool hash_get(const struct value *v, const char *field, size_t len, struct value_item *val);
 bool hash_delete(struct value *v, const char *field, size_t len);
 

@@ -257,6 +257,12 @@ static int add_packed(struct value *v, const struct value_limits *limits, const 
 	return err == -EFBIG ? add_to_table(v, str, len) : err ? err : 1;
 }
 
+bool set_appends(const struct value *v, const struct value_limits *limits, size_t len)
+{
+	return v->encoding == ENC_LISTPACK && listpack_count(v->ptr) < (uint64_t)limits->entries &&
+	       len <= (uint64_t)limits->bytes;
+}
+
 static int add_int(struct value *v, const struct value_limits *limits, int64_t num)
 {
 	struct intset *is = v->ptr;

@@ -29,6 +29,8 @@ int set_grow(struct value *v, const struct value_limits *limits, size_t expected
 
 /* 1 added, 0 was there. The bytes may not lie within the set. */
 int set_add(struct value *v, const struct value_limits *limits, const char *str, size_t len);
+/* Whether a member that is not there is to be appended to a listpack. */
+bool set_appends(const struct value *v, const struct value_limits *limits, size_t len);
 int set_add_item(struct value *v, const struct value_limits *limits, const struct value_item *item);
 bool set_has(const struct value *v, const char *str, size_t len);
 /* The bytes may lie within the set: they are read before it changes. */

@@ -159,13 +159,21 @@ static const uint8_t *pair_behind(const uint8_t *lp, double score, const void *m
 	return p;
 }
 
+static void pair_items(const void *member, size_t len, double score, struct listpack_item pair[static 2],
+                       char buf[static NUMBER_DOUBLE_MAX])
+{
+	int64_t num;
+	pair[0] = (struct listpack_item){ .str = member, .len = (uint32_t)len };
+	pair[1] = score_element(score, buf);
+	if (len <= NUMBER_MAX && number_parse(member, len, &num))
+		pair[0] = (struct listpack_item){ .num = num };
+}
+
 static int pair_put(uint8_t **lp, const uint8_t *at, const void *member, size_t len, double score)
 {
 	char buf[NUMBER_DOUBLE_MAX];
-	struct listpack_item pair[2] = { { .str = member, .len = (uint32_t)len }, score_element(score, buf) };
-	int64_t num;
-	if (len <= NUMBER_MAX && number_parse(member, len, &num))
-		pair[0] = (struct listpack_item){ .num = num };
+	struct listpack_item pair[2];
+	pair_items(member, len, score, pair, buf);
 	return listpack_insert_items(lp, at, pair, 2);
 }
 
@@ -294,6 +302,16 @@ int zset_insert(struct value *z, const struct value_limits *limits, const struct
 	int err = pair_put(&lp, pair_behind(lp, score, member, len), member, len, score);
 	z->ptr = lp;
 	return err ? -ENOMEM : 0;
+}
+
+bool zset_inserts(const struct value *z, const struct value_limits *limits, const void *member, size_t len, double score,
+                  size_t *at, struct value_item pair[static 2], char buf[static NUMBER_DOUBLE_MAX])
+{
+	if (!is_listpack(z) || beyond(limits, zset_count(z) + 1, len))
+		return false;
+	*at = (size_t)(pair_behind(z->ptr, score, member, len) - (const uint8_t *)z->ptr);
+	pair_items(member, len, score, pair, buf);
+	return true;
 }
 
 #define PAIR_FEW 512 /* bytes of a pair that is gathered without an allocation */

@@ -43,6 +43,9 @@ bool zset_find(const struct value *z, const void *member, size_t len, struct zse
 /* Add a member that zset_find() did not find. */
 int zset_insert(struct value *z, const struct value_limits *limits, const struct zset_hit *hit, const void *member,
                 size_t len, double score);
+/* Where a member that is not there is to be inserted into a listpack, and what; buf keeps its text. false: it is not. */
+bool zset_inserts(const struct value *z, const struct value_limits *limits, const void *member, size_t len, double score,
+                  size_t *at, struct value_item pair[static 2], char buf[static NUMBER_DOUBLE_MAX]);
 /* Give the member that was found another score. */
 int zset_rescore(struct value *z, const struct zset_hit *hit, const void *member, size_t len, double score);
 /* The same where no byte more or less is needed, so that a listpack may stand in its entry; false: it was not done. */

@@ -177,6 +177,47 @@ static struct entry *change(struct store_op *op, const struct store_key *key, ui
 }
 
 /* A hash grows and shrinks; it stands in its entry while it is small, which has the class that it needs. */
+/* One pair after the other is appended where the listpack stands, until it fits no more; without memory nothing changes. */
+START_TEST(test_extend)
+{
+	struct store_options o = fixture_options(16, 1);
+	struct store *s = fixture_open(&o);
+	struct store_op op = fixture_op(s);
+	struct fixture_key k;
+	fixture_key(s, &k, 1);
+	add(&op, &k.key, 1);
+	struct entry *e = store_find(&op, &k.key, STORE_WRITE | STORE_LEND);
+	unsigned fields = 1;
+	for (;; fields++) {
+		char field[16], val[16];
+		size_t f = (size_t)snprintf(field, sizeof field, "field%u", fields);
+		size_t n = (size_t)snprintf(val, sizeof val, "value%u", fields);
+		struct value_item items[2] = { value_item_of(field, f), value_item_of(val, n) };
+		size_t cost = listpack_items_cost(items, 2), room = entry_room(e), used = e->val_len;
+		mem_fail_after(1);
+		struct entry *poor = store_extend(&op, &k.key, e, cost);
+		mem_fail_after(0);
+		ck_assert(poor ? poor == e && e->val_len == used + cost && entry_room(e) == room : e->val_len == used);
+		if (!poor)
+			check_fields(e, fields);
+		struct entry *n2 = poor ? poor : store_extend(&op, &k.key, e, cost);
+		if (!n2)
+			break;
+		e = n2;
+		listpack_insert_within(entry_value(e), listpack_bytes(entry_value(e)) - 1, items, 2);
+		ck_assert_uint_eq(e->val_len, listpack_bytes(entry_value(e)));
+		ck_assert(listpack_validate(entry_value(e), e->val_len, true));
+		ck_assert_ptr_eq(store_find(&op, &k.key, STORE_PEEK), e);
+		check_fields(e, fields + 1);
+	}
+	ck_assert_uint_ge(fields, 24);
+	check_fields(e, fields);
+	ck_assert_ptr_null(store_extend(&op, &k.key, e, SIZE_MAX));
+	ck_assert(store_delete(&op, &k.key, false));
+	store_close(s);
+}
+END_TEST
+
 START_TEST(test_lent)
 {
 	struct store_options o = fixture_options(16, 1);
@@ -247,6 +288,7 @@ int main(void)
 	tcase_add_test(tc, test_in_and_out);
 	tcase_add_test(tc, test_out_of_memory);
 	tcase_add_test(tc, test_lent);
+	tcase_add_test(tc, test_extend);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
 }
