@@ -356,3 +356,27 @@ void gen_db(struct gen *g)
 	else
 		gen_text(g, gen_pick(g, odd));
 }
+
+void gen_scan_all(struct gen *g, const char *const *patterns)
+{
+	gen_text(g, gen_chance(g, 95) ? "0" : gen_chance(g, 50) ? "x" : "1.5");
+	if (gen_chance(g, 40)) {
+		gen_word(g, "MATCH");
+		gen_text(g, gen_pick(g, patterns));
+	}
+	gen_word(g, gen_chance(g, 97) ? "COUNT" : "NOTHING");
+	gen_text(g, gen_chance(g, 95) ? "1000000" : gen_chance(g, 50) ? "0" : "x");
+}
+
+void gen_alone(struct gen *g, const struct gen_row *row)
+{
+	gen_begin(g, row);
+	gen_end(g, row);
+}
+
+void gen_one_key(struct gen *g, const struct gen_row *row)
+{
+	gen_begin(g, row);
+	gen_key(g);
+	gen_end(g, row);
+}

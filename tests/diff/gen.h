@@ -81,7 +81,7 @@ static inline bool gen_chance(struct gen *g, uint32_t percent)
 {
 	return gen_below(g, 100) < percent;
 }
-/* Begin the row's command, with its name(s) in any case; end emits it. gen_simple is begin for fixed sequences. */
+/* Begin the row's command, with its name(s) in any case; end emits it; begin_line() is for fixed words. */
 void gen_begin(struct gen *g, const struct gen_row *row);
 void gen_begin_line(struct gen *g, const char *line, enum compare compare);
 void gen_end(struct gen *g, const struct gen_row *row);
@@ -99,10 +99,15 @@ void gen_any_int(struct gen *g);     /* often at a limit */
 void gen_small_int(struct gen *g);   /* -20 to 20, most often */
 void gen_float(struct gen *g);
 void gen_pattern(struct gen *g);
+/* The cursor and options of a scan of one key's elements, all at once. */
+void gen_scan_all(struct gen *g, const char *const *patterns);
 /* Times to live that end long after the stream, never within it, or are refused. unit: 1 s, 1000 ms. */
 void gen_ttl(struct gen *g, int unit);
 void gen_time(struct gen *g, int unit); /* absolute: past, or the year 2100 */
 void gen_db(struct gen *g);
 const char *gen_pick(struct gen *g, const char *const *list); /* ends with NULL */
+/* A make() of commands without arguments, and of those of one key of any type. */
+void gen_alone(struct gen *g, const struct gen_row *row);
+void gen_one_key(struct gen *g, const struct gen_row *row);
 
 #endif

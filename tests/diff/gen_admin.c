@@ -3,19 +3,6 @@
 
 #include "tests/diff/gen.h"
 
-static void make_none(struct gen *g, const struct gen_row *row)
-{
-	gen_begin(g, row);
-	gen_end(g, row);
-}
-
-static void make_key(struct gen *g, const struct gen_row *row)
-{
-	gen_begin(g, row);
-	gen_key(g);
-	gen_end(g, row);
-}
-
 static void line_of(struct gen *g, const char *const *lines, enum compare compare)
 {
 	gen_line(g, gen_pick(g, lines), compare, 1);
@@ -209,33 +196,33 @@ static void make_digest_value(struct gen *g, const struct gen_row *row)
 }
 
 static const struct gen_row rows[] = {
-	{ "command", make_none, 1, GEN_FIXED, CMP_KIND },
-	{ "command|count", make_none, 1, 0, CMP_KIND },
+	{ "command", gen_alone, 1, GEN_FIXED, CMP_KIND },
+	{ "command|count", gen_alone, 1, 0, CMP_KIND },
 	{ "command|docs", make_docs, 1, GEN_FIXED, CMP_KIND },
 	{ "command|getkeys", make_getkeys, 2, GEN_FIXED, CMP_EXACT },
 	{ "command|getkeysandflags", make_getkeys, 1, GEN_FIXED, CMP_UNORDERED },
 	{ "command|info", make_command_info, 2, GEN_FIXED, CMP_UNORDERED },
 	{ "command|list", make_command_list, 1, GEN_FIXED, CMP_UNORDERED },
 	{ "config|get", make_config_get, 2, 0, CMP_PAIRS },
-	{ "config|resetstat", make_none, 1, 0, CMP_EXACT },
-	{ "config|rewrite", make_none, 1, 0, CMP_EXACT },
+	{ "config|resetstat", gen_alone, 1, 0, CMP_EXACT },
+	{ "config|rewrite", gen_alone, 1, 0, CMP_EXACT },
 	{ "config|set", make_config_set, 2, GEN_FIXED, CMP_EXACT },
-	{ "dbsize", make_none, 4, 0, CMP_EXACT },
+	{ "dbsize", gen_alone, 4, 0, CMP_EXACT },
 	{ "debug", make_debug, 2, GEN_FIXED, CMP_EXACT },
 	{ "debug", make_digest_value, 2, GEN_FIXED, CMP_EXACT },
 	{ "flushall", make_flush, 1, 0, CMP_EXACT },
 	{ "flushdb", make_flush, 1, 0, CMP_EXACT },
 	{ "info", make_info, 1, 0, CMP_KIND },
 	{ "lolwut", make_lolwut, 1, GEN_FIXED, CMP_KIND },
-	{ "lastsave", make_none, 1, 0, CMP_KIND },
+	{ "lastsave", gen_alone, 1, 0, CMP_KIND },
 	{ "save", make_save, 1, GEN_FIXED, CMP_EXACT },
 	{ "bgsave", make_save, 1, GEN_FIXED, CMP_EXACT },
 	{ "bgrewriteaof", make_save, 1, GEN_FIXED, CMP_EXACT },
 	{ "memory|usage", make_memory_usage, 1, 0, CMP_KIND },
 	{ "shutdown", make_shutdown, 1, GEN_FIXED, CMP_EXACT },
 	{ "swapdb", make_swapdb, 2, 0, CMP_EXACT },
-	{ "time", make_none, 1, 0, CMP_KIND },
-	{ "object|encoding", make_key, 1, 0, CMP_EXACT },
+	{ "time", gen_alone, 1, 0, CMP_KIND },
+	{ "object|encoding", gen_one_key, 1, 0, CMP_EXACT },
 	{ 0 },
 };
 const struct gen_group gen_group_admin = { "admin", rows };

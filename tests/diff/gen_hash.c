@@ -127,13 +127,7 @@ static void make_scan(struct gen *g, const struct gen_row *row)
 	static const char *const patterns[] = { "*", "f*", "f[0-4]", "?", "none", "*1*", "[", NULL };
 	gen_begin(g, row);
 	hash_key(g);
-	gen_text(g, gen_chance(g, 95) ? "0" : gen_chance(g, 50) ? "x" : "1.5");
-	if (gen_chance(g, 40)) {
-		gen_word(g, "MATCH");
-		gen_text(g, gen_pick(g, patterns));
-	}
-	gen_word(g, gen_chance(g, 97) ? "COUNT" : "NOTHING");
-	gen_text(g, gen_chance(g, 95) ? "1000000" : gen_chance(g, 50) ? "0" : "x");
+	gen_scan_all(g, patterns);
 	gen_end(g, row);
 }
 

@@ -1,19 +1,6 @@
 /* Keys of any type, their expiry, and iteration. */
 #include "tests/diff/gen.h"
 
-static void make_none(struct gen *g, const struct gen_row *row)
-{
-	gen_begin(g, row);
-	gen_end(g, row);
-}
-
-static void make_key(struct gen *g, const struct gen_row *row)
-{
-	gen_begin(g, row);
-	gen_key(g);
-	gen_end(g, row);
-}
-
 static void make_keys(struct gen *g, const struct gen_row *row)
 {
 	gen_begin(g, row);
@@ -69,7 +56,7 @@ static void make_type(struct gen *g, const struct gen_row *row)
 	};
 	if (g->types)
 		gen_line(g, gen_pick(g, makers), CMP_EXACT, 1);
-	make_key(g, row);
+	gen_one_key(g, row);
 }
 
 static const struct gen_row key_rows[] = {
@@ -78,11 +65,11 @@ static const struct gen_row key_rows[] = {
 	{ "exists", make_keys, 4, 0, CMP_EXACT },
 	{ "keys", make_pattern, 2, 0, CMP_UNORDERED },
 	{ "move", make_move, 3, 0, CMP_EXACT },
-	{ "object|encoding", make_key, 6, 0, CMP_EXACT },
-	{ "object|freq", make_key, 1, 0, CMP_EXACT },
-	{ "object|idletime", make_key, 1, 0, CMP_KIND },
-	{ "object|refcount", make_key, 1, 0, CMP_KIND },
-	{ "randomkey", make_none, 1, 0, CMP_KIND },
+	{ "object|encoding", gen_one_key, 6, 0, CMP_EXACT },
+	{ "object|freq", gen_one_key, 1, 0, CMP_EXACT },
+	{ "object|idletime", gen_one_key, 1, 0, CMP_KIND },
+	{ "object|refcount", gen_one_key, 1, 0, CMP_KIND },
+	{ "randomkey", gen_alone, 1, 0, CMP_KIND },
 	{ "rename", make_two_keys, 3, 0, CMP_EXACT },
 	{ "renamenx", make_two_keys, 3, 0, CMP_EXACT },
 	{ "touch", make_keys, 2, 0, CMP_EXACT },
@@ -120,13 +107,13 @@ static void make_expireat(struct gen *g, const struct gen_row *row)
 static const struct gen_row expire_rows[] = {
 	{ "expire", make_expire, 6, GEN_TIMED, CMP_EXACT },
 	{ "expireat", make_expireat, 4, GEN_TIMED, CMP_EXACT },
-	{ "expiretime", make_key, 3, 0, CMP_TIME_S },
-	{ "persist", make_key, 4, 0, CMP_EXACT },
+	{ "expiretime", gen_one_key, 3, 0, CMP_TIME_S },
+	{ "persist", gen_one_key, 4, 0, CMP_EXACT },
 	{ "pexpire", make_expire, 4, GEN_TIMED, CMP_EXACT },
 	{ "pexpireat", make_expireat, 4, GEN_TIMED, CMP_EXACT },
-	{ "pexpiretime", make_key, 3, 0, CMP_TIME_MS },
-	{ "pttl", make_key, 3, 0, CMP_TIME_MS },
-	{ "ttl", make_key, 3, 0, CMP_TIME_S },
+	{ "pexpiretime", gen_one_key, 3, 0, CMP_TIME_MS },
+	{ "pttl", gen_one_key, 3, 0, CMP_TIME_MS },
+	{ "ttl", gen_one_key, 3, 0, CMP_TIME_S },
 	{ 0 },
 };
 const struct gen_group gen_group_expire = { "expire", expire_rows };

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,26 @@ int fix_open_fds(void)
 		n++;
 	closedir(d);
 	return n;
+}
+
+void fix_flood_echo(int fd, size_t most)
+{
+	static char big[1 << 20];
+	size_t sent = 0;
+	while (sent < most) {
+		struct pollfd p = { .fd = fd, .events = POLLOUT };
+		if (poll(&p, 1, 500) == 0)
+			break;
+		ssize_t n = send(fd, big, sizeof big, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ck_assert_int_gt(n, 0);
+		sent += (size_t)n;
+	}
+	ck_assert_uint_lt(sent, most);
+	for (size_t back = 0; back < sent;) {
+		ssize_t n = recv(fd, big, sizeof big, 0);
+		ck_assert_int_gt(n, 0);
+		back += (size_t)n;
+	}
 }
 
 unsigned char fix_byte(uint64_t i)

@@ -55,6 +55,8 @@ size_t fix_kernel_keeps(void);
 extern atomic_long fix_blocks;
 void *fix_realloc(void *p, size_t size);
 int fix_open_fds(void);
+/* Send to who echoes, and read nothing until no more is taken: which must be so before `most` bytes. Then all comes back. */
+void fix_flood_echo(int fd, size_t most);
 /* Deterministic bytes of a stream: the i-th. */
 unsigned char fix_byte(uint64_t i);
 

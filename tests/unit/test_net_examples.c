@@ -80,7 +80,6 @@ START_TEST(the_proxy_passes_on_and_bounds_its_memory)
 {
 	int port, through;
 	char url[64], buf[5];
-	static char big[1 << 20];
 	pid_t echo = start("echo", "tcp4://127.0.0.1:0", NULL, &port);
 	snprintf(url, sizeof url, "tcp4://127.0.0.1:%d", port);
 	pid_t proxy = start("proxy", "tcp4://127.0.0.1:0", url, &through);
@@ -89,21 +88,7 @@ START_TEST(the_proxy_passes_on_and_bounds_its_memory)
 	fix_send(fd, "hello", 5);
 	fix_recv(fd, buf, 5);
 	ck_assert_mem_eq(buf, "hello", 5);
-	size_t sent = 0;
-	while (sent < most) { /* nobody reads: the kernel's buffers and the watermarks, no more */
-		struct pollfd p = { .fd = fd, .events = POLLOUT };
-		if (poll(&p, 1, 500) == 0)
-			break;
-		ssize_t n = send(fd, big, sizeof big, MSG_DONTWAIT | MSG_NOSIGNAL);
-		ck_assert_int_gt(n, 0);
-		sent += (size_t)n;
-	}
-	ck_assert_uint_lt(sent, most);
-	for (size_t back = 0; back < sent;) {
-		ssize_t n = recv(fd, big, sizeof big, 0);
-		ck_assert_int_gt(n, 0);
-		back += (size_t)n;
-	}
+	fix_flood_echo(fd, most); /* the kernel's buffers and the watermarks, no more */
 	example_stop(echo);
 	fix_ended(fd); /* the end comes through, as FIN or reset */
 	close(fd);

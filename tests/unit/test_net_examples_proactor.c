@@ -56,26 +56,11 @@ END_TEST
 
 START_TEST(echo_bounds_its_memory)
 {
-	static char big[1 << 20];
 	int port;
 	pid_t pid = example_start(argv0, "proactor_echo", "tcp4://127.0.0.1:0", NULL, NULL, &port);
 	int fd = fix_connect(port);
 	const size_t most = 2 * fix_kernel_keeps() + (16 << 20);
-	size_t sent = 0;
-	while (sent < most) { /* nobody reads: the kernel's buffers, and a read's bytes */
-		struct pollfd p = { .fd = fd, .events = POLLOUT };
-		if (poll(&p, 1, 300) == 0)
-			break;
-		ssize_t n = send(fd, big, sizeof big, MSG_DONTWAIT | MSG_NOSIGNAL);
-		ck_assert_int_gt(n, 0);
-		sent += (size_t)n;
-	}
-	ck_assert_uint_lt(sent, most);
-	for (size_t back = 0; back < sent;) {
-		ssize_t n = recv(fd, big, sizeof big, 0);
-		ck_assert_int_gt(n, 0);
-		back += (size_t)n;
-	}
+	fix_flood_echo(fd, most); /* the kernel's buffers, and a read's bytes */
 	close(fd);
 	example_stop(pid);
 }
