@@ -10,6 +10,7 @@
 
 #include "server/journal/aof_wal.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/suite.h"
 
 #define SEGMENT 3
 #define GROUPS 30
@@ -394,9 +395,5 @@ int main(void)
 	tcase_add_test(t, restores_what_a_failed_fsync_dropped);
 	tcase_add_test(t, a_cleared_file_brings_nothing_back);
 	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_ENV);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	return suite_run(s);
 }
