@@ -82,11 +82,6 @@ bool call_long_double(struct call *c, unsigned i, long double *v)
 	return false;
 }
 
-bool arg_is(const struct arg *a, const char *word)
-{
-	return strlen(word) == a->len && strncasecmp(a->ptr, word, a->len) == 0;
-}
-
 void call_wrong_arity(struct call *c)
 {
 	reply_errorf(c->reply, "ERR wrong number of arguments for '%s' command", c->cmd->full_name);

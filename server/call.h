@@ -12,6 +12,8 @@
 #define SERVER_CALL_H
 
 #include <errno.h>
+#include <string.h>
+#include <strings.h>
 
 #include "server/command.h"
 #include "server/reply.h"
@@ -150,7 +152,10 @@ bool call_int_range(struct call *c, unsigned i, int64_t min, int64_t max, int64_
 bool call_double(struct call *c, unsigned i, double *v);
 bool call_long_double(struct call *c, unsigned i, long double *v);
 /* argv[i] equals the word, without case. */
-bool arg_is(const struct arg *a, const char *word);
+static inline bool arg_is(const struct arg *a, const char *word)
+{
+	return a->len == strlen(word) && strncasecmp(a->ptr, word, a->len) == 0;
+}
 static inline bool arg_equal(const struct arg *a, const struct arg *b)
 {
 	return a->len == b->len && memcmp(a->ptr, b->ptr, a->len) == 0;

@@ -229,6 +229,7 @@ struct further_keys {
 	struct {
 		unsigned db;
 		uint64_t hash;
+		const void *seen;
 	} v[FURTHER_MAX];
 };
 
@@ -242,6 +243,7 @@ static void add_further(const struct worker *w, const struct turn_item *it, stru
 	for (int at = k->begin + k->step; at <= last && out->n < FURTHER_MAX; at += k->step) {
 		const struct arg *key = &w->args.v[it->first_arg + (unsigned)at];
 		out->v[out->n].db = it->client->db;
+		out->v[out->n].seen = NULL;
 		out->v[out->n++].hash = store_key(server_store(), key->ptr, key->len).hash;
 	}
 }
@@ -257,10 +259,10 @@ static inline void prefetch_next(const struct worker *w, struct turn_item *it, i
 	} else if (stage > 3 && cmd->member) {
 		const struct arg *member = &w->args.v[it->first_arg + cmd->member];
 		it->known = it->argc <= cmd->member ||
-		            !store_prefetch_member(server_store(), it->client->db, it->hash, stage, member->ptr, member->len,
-		                                   &it->member_hash);
+		            !store_prefetch_member(server_store(), it->client->db, it->hash, stage, it->seen, member->ptr,
+		                                   member->len, &it->member_hash);
 	} else {
-		it->known = !store_prefetch(server_store(), it->client->db, it->hash, stage);
+		it->known = !store_prefetch(server_store(), it->client->db, it->hash, stage, &it->seen);
 	}
 }
 
@@ -278,17 +280,17 @@ static void prefetch(struct worker *w, struct turn_item *items, unsigned n)
 		const struct arg *key = &w->args.v[it->first_arg + it->cmd->first_key];
 		it->hash = store_key(s, key->ptr, key->len).hash;
 		if (n > 1)
-			store_prefetch(s, it->client->db, it->hash, 0);
+			store_prefetch(s, it->client->db, it->hash, 0, &it->seen);
 		if (!it->cmd->single_key && it->cmd->keys[0].step > 0)
 			add_further(w, it, &further);
 	}
 	for (unsigned i = 0; i < further.n; i++)
-		store_prefetch(s, further.v[i].db, further.v[i].hash, 0);
+		store_prefetch(s, further.v[i].db, further.v[i].hash, 0, &further.v[i].seen);
 	for (int stage = 1; stage <= last && n + further.n > 1; stage++) {
 		for (unsigned i = 0; i < n; i++)
 			prefetch_next(w, &items[i], stage);
 		for (unsigned i = 0; i < further.n && stage <= 2; i++)
-			store_prefetch(s, further.v[i].db, further.v[i].hash, stage);
+			store_prefetch(s, further.v[i].db, further.v[i].hash, stage, &further.v[i].seen);
 	}
 }
 

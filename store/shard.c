@@ -165,30 +165,41 @@ static inline const struct bucket *prefetched_bucket(struct shard *sh, unsigned 
 	return t && t->dir ? table_bucket(t, table_index(t, hash)) : NULL;
 }
 
-static bool prefetch_stage(struct shard *sh, unsigned db, uint64_t hash, int stage)
+/* The first entry that may be the key's. */
+static inline const struct entry *likely_entry(const struct bucket *b, uint64_t hash)
 {
-	const struct bucket *b = prefetched_bucket(sh, db, hash);
-	bool more = false;
-	if (!b)
-		return false;
-	if (stage == 1) {
-		__builtin_prefetch(b, 1);
-		return true;
-	}
-	for (unsigned hits = bucket_match(b, hash_tag(hash)); hits; hits &= hits - 1) {
-		const char *e = bucket_ptr(b, (unsigned)__builtin_ctz(hits));
-		if (stage > 2) {
-			more |= prefetch_value((const void *)e, stage);
-			continue;
-		}
-		__builtin_prefetch(e, 1);
-		__builtin_prefetch(e + 64, 1);
-		more = true;
-	}
-	return more;
+	unsigned hits = b ? bucket_match(b, hash_tag(hash)) : 0;
+	return hits ? bucket_ptr(b, (unsigned)__builtin_ctz(hits)) : NULL;
 }
 
-bool store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
+/* What was seen may be gone where others use the store. */
+static inline const struct entry *seen_entry(struct store *s, unsigned db, uint64_t hash, const void *seen)
+{
+	return s->single ? seen : likely_entry(prefetched_bucket(shard_of(s, hash), db, hash), hash);
+}
+
+static bool prefetch_stage(struct store *s, unsigned db, uint64_t hash, int stage, const void **seen)
+{
+	const struct bucket *b;
+	const struct entry *e;
+	switch (stage) {
+	case 1:
+		*seen = b = prefetched_bucket(shard_of(s, hash), db, hash);
+		__builtin_prefetch(b);
+		return b;
+	case 2:
+		b = s->single ? *seen : prefetched_bucket(shard_of(s, hash), db, hash);
+		*seen = e = likely_entry(b, hash);
+		__builtin_prefetch(e);
+		__builtin_prefetch((const char *)e + 64);
+		return e;
+	default:
+		e = seen_entry(s, db, hash, *seen);
+		return e && prefetch_value(e, stage);
+	}
+}
+
+bool store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage, const void **seen)
 {
 	struct shard *sh = shard_of(s, hash);
 	if (stage == 0) {
@@ -201,26 +212,19 @@ bool store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage)
 	}
 	if (!shard_trylock(s, sh))
 		return false;
-	bool more = prefetch_stage(sh, db, hash, stage);
+	bool more = prefetch_stage(s, db, hash, stage, seen);
 	shard_unlock(s, sh);
 	return more;
 }
 
-/* The first entry that may be the key's. */
-static const struct entry *likely_entry(const struct bucket *b, uint64_t hash)
-{
-	unsigned hits = b ? bucket_match(b, hash_tag(hash)) : 0;
-	return hits ? bucket_ptr(b, (unsigned)__builtin_ctz(hits)) : NULL;
-}
-
-bool store_prefetch_member(struct store *s, unsigned db, uint64_t hash, int stage, const void *member, size_t len,
-                           uint64_t *member_hash)
+bool store_prefetch_member(struct store *s, unsigned db, uint64_t hash, int stage, const void *seen, const void *member,
+                           size_t len, uint64_t *member_hash)
 {
 	struct shard *sh = shard_of(s, hash);
 	const struct hashtab *table = NULL;
 	if (!shard_trylock(s, sh))
 		return false;
-	const struct entry *e = likely_entry(prefetched_bucket(sh, db, hash), hash);
+	const struct entry *e = seen_entry(s, db, hash, seen);
 	if (e && entry_type(e) != STORE_STRING && !(e->flags & ENTRY_EMBEDDED) && store_types[entry_type(e)]->table)
 		table = store_types[entry_type(e)]->table(entry_encoding(e), entry_value(e));
 	if (table && stage == 4) {

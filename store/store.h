@@ -136,13 +136,14 @@ void store_unlock(struct store *s, uint64_t hash);
 /*
  * Prefetching ahead of store_find(), in stages of which each needs what the one before asked for: 0 shard line, 1 table and
  * bucket, 2 entry, 3 the value of an aggregate, 4 what lies behind that: the ends of a list or stream, or the table's bucket of
- * a member, 5 that member. false: further stages are in vain. Takes and drops the lock by trylock where it must. [any]
+ * a member, 5 that member. false: further stages are in vain. Takes and drops the lock by trylock where it must. *seen is
+ * what one stage keeps for the next; between two of them the caller does not change the store. [any]
  */
 #define STORE_PREFETCH_STAGES 6
-bool store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage);
+bool store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage, const void **seen);
 /* Stages 4 and 5 for a field of a hash or a member of a set or sorted set. *member_hash is kept from 4 to 5. */
-bool store_prefetch_member(struct store *s, unsigned db, uint64_t hash, int stage, const void *member, size_t len,
-                           uint64_t *member_hash);
+bool store_prefetch_member(struct store *s, unsigned db, uint64_t hash, int stage, const void *seen, const void *member,
+                           size_t len, uint64_t *member_hash);
 
 /* ------------------------------------------------------------------ entries */
 

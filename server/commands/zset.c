@@ -204,6 +204,8 @@ static unsigned zadd_option(const struct arg *a)
 		unsigned flag;
 	} options[] = { { "NX", ZADD_NX }, { "XX", ZADD_XX }, { "CH", ZADD_CH },
 		            { "INCR", ZADD_INCR }, { "GT", ZADD_GT }, { "LT", ZADD_LT } };
+	if (a->len < 2 || (unsigned char)*a->ptr < 'A') /* most scores */
+		return 0;
 	for (size_t i = 0; i < sizeof options / sizeof *options; i++)
 		if (arg_is(a, options[i].word))
 			return options[i].flag;

@@ -55,10 +55,11 @@ START_TEST(test_prefetch)
 	struct store_op op = fixture_op(s);
 	struct fixture_key k, small, large;
 	uint64_t member_hash = 0;
+	const void *seen = NULL;
 	fixture_key(s, &k, 1);
 	fixture_key(s, &small, 2);
 	fixture_key(s, &large, 3);
-	ck_assert(!store_prefetch(s, 0, k.key.hash, 1));
+	ck_assert(!store_prefetch(s, 0, k.key.hash, 1, &seen));
 	fixture_set(&op, 1, 1, STORE_NO_EXPIRY);
 	op.db = 1;
 	add(&op, &small.key, 2);
@@ -66,14 +67,15 @@ START_TEST(test_prefetch)
 	add(&op, &large.key, 600);
 	const struct store_key *keys[] = { &k.key, &small.key, &large.key };
 	for (unsigned i = 0; i < 3; i++) {
+		store_set_single(s, _i);
 		for (int stage = 0; stage <= 2; stage++)
-			ck_assert(store_prefetch(s, i, keys[i]->hash, stage));
-		ck_assert_int_eq(store_prefetch(s, i, keys[i]->hash, 3), i == 2);
-		ck_assert_int_eq(store_prefetch_member(s, i, keys[i]->hash, 4, "field7", 6, &member_hash), i == 2);
+			ck_assert(store_prefetch(s, i, keys[i]->hash, stage, &seen));
+		ck_assert_int_eq(store_prefetch(s, i, keys[i]->hash, 3, &seen), i == 2);
+		ck_assert_int_eq(store_prefetch_member(s, i, keys[i]->hash, 4, seen, "field7", 6, &member_hash), i == 2);
 	}
 	ck_assert_uint_eq(member_hash, hashtab_hash("field7", 6));
-	ck_assert(!store_prefetch_member(s, 2, large.key.hash, 5, "field7", 6, &member_hash));
-	ck_assert(!store_prefetch(s, 3, large.key.hash, 1));
+	ck_assert(!store_prefetch_member(s, 2, large.key.hash, 5, seen, "field7", 6, &member_hash));
+	ck_assert(!store_prefetch(s, 3, large.key.hash, 1, &seen));
 	store_close(s);
 }
 END_TEST
@@ -284,7 +286,7 @@ int main(void)
 {
 	Suite *s = suite_create("store_inline");
 	TCase *tc = tcase_create("inline");
-	tcase_add_test(tc, test_prefetch);
+	tcase_add_loop_test(tc, test_prefetch, 0, 2);
 	tcase_add_test(tc, test_in_and_out);
 	tcase_add_test(tc, test_out_of_memory);
 	tcase_add_test(tc, test_lent);
