@@ -53,8 +53,8 @@ static struct {
 	int64_t start_ms;
 	unsigned loops;
 	char run_id[41];
-	sem_t stop;
-	atomic_uint stop_flags;
+	sem_t stop;             /* one post per request, as a refused one takes none of the others with it */
+	atomic_uint stop_flags; /* of the requests not yet taken up */
 	atomic_bool stopping;
 } server;
 
@@ -96,8 +96,8 @@ bool server_shutting_down(void)
 void server_shutdown(unsigned flags)
 {
 	atomic_fetch_or(&server.stop_flags, flags);
-	if (!atomic_exchange(&server.stopping, true))
-		sem_post(&server.stop);
+	atomic_store(&server.stopping, true);
+	sem_post(&server.stop);
 }
 
 /* ------------------------------------------------------------------ hooks of the store */
@@ -405,29 +405,26 @@ static int end_loading(void)
 	return err;
 }
 
+static unsigned last_flags; /* of the request that is being carried out; the main thread's and its errand's */
+
 static int last_save(void)
 {
-	return persist_shutdown(atomic_load(&server.stop_flags));
+	return persist_shutdown(last_flags);
 }
 
-/* false: something cannot be saved, the server goes on. */
-static bool stop_agreed(void)
-{
-	if (atomic_load(&server.stop_flags) & SHUTDOWN_SAVED || run_on_loop(last_save) == 0)
-		return true;
-	atomic_store(&server.stop_flags, 0);
-	atomic_store(&server.stopping, false);
-	return false;
-}
-
+/* A request that cannot be granted, as something cannot be saved, leaves the server running. */
 static void wait_for_stop(void)
 {
-	do {
-		while (!server_shutting_down() && sem_wait(&server.stop) && errno == EINTR)
+	for (;;) {
+		while (sem_wait(&server.stop))
 			;
-		if (server_shutting_down())
-			log_warning("User requested shutdown...");
-	} while (!server_shutting_down() || !stop_agreed());
+		last_flags = atomic_exchange(&server.stop_flags, 0);
+		atomic_store(&server.stopping, true); /* the request before this one may have withdrawn it */
+		log_warning("User requested shutdown...");
+		if (last_flags & SHUTDOWN_SAVED || run_on_loop(last_save) == 0)
+			return;
+		atomic_store(&server.stopping, false);
+	}
 }
 
 /* With the loops answering. false: the process is to end. */

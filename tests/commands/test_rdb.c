@@ -380,6 +380,26 @@ START_TEST(shutdown_that_cannot_save)
 }
 END_TEST
 
+/* A stop that is asked for while another is being refused. */
+START_TEST(shutdown_behind_a_refused_one)
+{
+	for (int i = 0; i < 10; i++) {
+		struct proc p;
+		own_server(&p, DEBUG_ON "save 3600 1\n");
+		struct resp_client *a = connect_to(&p);
+		expect(a, "DEBUG POPULATE 100", "+OK\r\n");
+		expect(a, "CONFIG SET rdb-key-save-delay 500", "+OK\r\n");
+		expect(a, "DEBUG IO-FAULT sync 0 1 5", "+OK\r\n");
+		kill(p.pid, SIGTERM);
+		ck_assert(proc_wait_log(&p, "Saving the final RDB snapshot", 10000));
+		resp_send(a, "SHUTDOWN NOSAVE");
+		ck_assert(proc_wait_exit(&p, 10000));
+		resp_close(a);
+		proc_clean(&p);
+	}
+}
+END_TEST
+
 /* A stop does not wait for a save or a rewriting that runs. */
 START_TEST(shutdown_while_saving)
 {
@@ -568,5 +588,5 @@ START_TEST(checking_tool)
 END_TEST
 
 COMMAND_TESTS_WITH("rdb", DEBUG_ON, restart_keeps_everything, files_go_both_ways, transfers_keep_the_sum, large_values_while_saving, full_disk_stops_writes,
-                   failing_fsync, shutdown_that_cannot_save, shutdown_while_saving, damaged_file_is_refused, save_points, replies, loading, flushall_gives_up,
+                   failing_fsync, shutdown_that_cannot_save, shutdown_behind_a_refused_one, shutdown_while_saving, damaged_file_is_refused, save_points, replies, loading, flushall_gives_up,
                    checking_tool)
