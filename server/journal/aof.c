@@ -192,11 +192,12 @@ static int replay_as_client(struct worker *w, bool alone, const struct config *c
 }
 
 /* What the machine's end kept from the increment. */
-static int recover_acknowledged(const struct config *cfg)
+static int recover_acknowledged(void)
 {
 	char path[4096];
-	int n = snprintf(path, sizeof path, "%s/%s.wal", aof.dir, cfg->appendfilename);
-	return n < 0 || (size_t)n >= sizeof path ? -ENAMETOOLONG : aof_wal_recover(path, aof.dir, &aof.manifest);
+	if (!aof_wal_path(aof.manifest_path, path, sizeof path))
+		return -ENAMETOOLONG;
+	return aof_wal_recover(path, aof.dir, &aof.manifest);
 }
 
 int aof_load(bool (*progress)(uint64_t bytes, uint64_t total))
@@ -206,7 +207,7 @@ int aof_load(bool (*progress)(uint64_t bytes, uint64_t total))
 	int err = find_files(cfg);
 	io_remove_stale_temps(aof.dir);
 	if (!err && aof.manifest.n)
-		err = recover_acknowledged(cfg);
+		err = recover_acknowledged();
 	if (!err && aof.manifest.n) {
 		worker_current = w;
 		worker_refresh_clock(w);

@@ -12,6 +12,7 @@
 #include "server/config.h"
 #include "server/journal/aof_format.h"
 #include "server/journal/aof_manifest.h"
+#include "server/journal/aof_wal.h"
 #include "server/journal/io.h"
 #include "server/journal/rdb.h"
 
@@ -174,11 +175,7 @@ static int check_file(const char *path, bool last, bool mend)
 static void mention_wal(const char *manifest)
 {
 	char path[4096];
-	size_t len = strlen(manifest), end = strlen(".manifest");
-	if (len <= end || strcmp(manifest + len - end, ".manifest") != 0)
-		return;
-	int n = snprintf(path, sizeof path, "%.*s.wal", (int)(len - end), manifest);
-	if (n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0)
+	if (aof_wal_path(manifest, path, sizeof path) && access(path, F_OK) == 0)
 		printf("%s: also holds what was acknowledged last; a start of the server puts back what the log lacks\n", path);
 }
 

@@ -44,6 +44,13 @@ void aof_log_path(const char *name, char *out, size_t size)
 		*out = 0; /* every use of it fails with ENOENT */
 }
 
+void aof_log_manifest_path(char *out, size_t size)
+{
+	char name[AOF_NAME_MAX + sizeof ".manifest"];
+	snprintf(name, sizeof name, "%s.manifest", aof_log.name);
+	aof_log_path(name, out, size);
+}
+
 static void nap(int ms)
 {
 	struct timespec t = { .tv_nsec = (long)ms * 1000000 };
@@ -162,9 +169,10 @@ static bool sync_forbidden(void)
 
 static void wal_path(char *out, size_t size)
 {
-	char name[AOF_NAME_MAX + 16];
-	snprintf(name, sizeof name, "%.255s.wal", aof_log.name);
-	aof_log_path(name, out, size);
+	char manifest[4096];
+	aof_log_manifest_path(manifest, sizeof manifest);
+	if (!aof_wal_path(manifest, out, size))
+		*out = 0;
 }
 
 static void give_up_wal(const char *what, int err)
@@ -390,13 +398,12 @@ static void rest(void)
 static bool files_vanished(void)
 {
 	struct aof_log *l = &aof_log;
-	char name[AOF_NAME_MAX + 16], path[4096];
+	char path[4096];
 	int64_t now_ms = clock_mono_ms();
 	if (now_ms - l->looked_ms < LOOK_MS || atomic_load(&l->detached))
 		return false;
 	l->looked_ms = now_ms;
-	snprintf(name, sizeof name, "%.255s.manifest", l->name);
-	aof_log_path(name, path, sizeof path);
+	aof_log_manifest_path(path, sizeof path);
 	return access(path, F_OK) && errno == ENOENT;
 }
 

@@ -63,8 +63,9 @@ struct aof_log {
 };
 extern struct aof_log aof_log;
 
-/* The path of a file of the log. */
+/* The path of a file of the log; empty if it is too long. */
 void aof_log_path(const char *name, char *out, size_t size);
+void aof_log_manifest_path(char *out, size_t size);
 /* Find out how large the files are. */
 void aof_log_count_files(void);
 /* Make durable what is written, and publish it. whole: in the increment itself, the wal is not needed. 0 or -errno. */

@@ -9,9 +9,8 @@
 
 static int write_manifest(const struct aof_manifest *m)
 {
-	char name[AOF_NAME_MAX + 16], path[4096];
-	snprintf(name, sizeof name, "%s.manifest", aof_log.name);
-	aof_log_path(name, path, sizeof path);
+	char path[4096];
+	aof_log_manifest_path(path, sizeof path);
 	return aof_manifest_write(m, path);
 }
 

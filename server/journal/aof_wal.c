@@ -51,6 +51,16 @@ static uint64_t aligned(uint64_t n)
 	return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
+bool aof_wal_path(const char *manifest, char *out, size_t size)
+{
+	static const char ending[] = ".manifest";
+	size_t len = strlen(manifest), end = sizeof ending - 1;
+	if (len <= end || strcmp(manifest + len - end, ending) != 0)
+		return false;
+	int n = snprintf(out, size, "%.*s.wal", (int)(len - end), manifest);
+	return n > 0 && (size_t)n < size;
+}
+
 /* ------------------------------------------------------------------ writing */
 
 static int fill(struct io_file *f)

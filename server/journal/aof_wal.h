@@ -35,6 +35,10 @@ struct aof_wal {
 	uint64_t at;  /* of the next entry; 0: no lap */
 };
 
+/* Where the file of a log is: beside its manifest, under the same name but for the ending. false: no manifest's path, or
+ * too long. */
+bool aof_wal_path(const char *manifest, char *out, size_t size);
+
 /* Make the file anew, all of it on the disk, in place of one that may stand there. 0 or -errno. */
 int aof_wal_create(struct aof_wal *w, const char *path);
 /* A lap begins: the segment is on the disk up to `end`. */

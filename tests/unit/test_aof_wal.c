@@ -375,12 +375,24 @@ START_TEST(a_cleared_file_brings_nothing_back)
 }
 END_TEST
 
+START_TEST(its_place)
+{
+	char out[64];
+	ck_assert(aof_wal_path("/log/a.b.aof.manifest", out, sizeof out));
+	ck_assert_str_eq(out, "/log/a.b.aof.wal");
+	ck_assert(!aof_wal_path("/log/a.b.aof.manifest", out, sizeof "/log/a.b.aof.wal" - 1));
+	ck_assert(!aof_wal_path("/log/a.b.aof", out, sizeof out));
+	ck_assert(!aof_wal_path(".manifest", out, sizeof out));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("aof_wal");
 	TCase *t = tcase_create("wal");
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, its_place);
 	tcase_add_test(t, brings_back_what_is_missing);
 	tcase_add_test(t, brings_back_blocks_of_zeros);
 	tcase_add_test(t, leaves_what_lies_behind);
