@@ -186,6 +186,8 @@ int config_set(const struct arg *pairs, size_t n, bool local, char **error);
 int config_override(const char *name, const char *value);
 /* CONFIG REWRITE. 0, or -1 with the text of the reply behind "ERR " (malloc'ed). Alone. */
 int config_rewrite(char **error);
+/* What an earlier server that died left half written beside the configuration and the users' file. At start. */
+void config_remove_stale_files(void);
 /* Log the directives that are set but wait for something. */
 void config_log_waiting(void);
 /* Back to the defaults: tests. */

@@ -3,14 +3,12 @@
  * what has become too many goes away, what is new stands at the end. The new file takes the old one's place at once.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "server/config_rows.h"
 #include "server/journal/io.h"
@@ -140,47 +138,46 @@ static void put_together(struct lines *l, struct config_text *out)
 
 /* ------------------------------------------------------------------ the file */
 
-static int write_all(int fd, const char *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			bytes += n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
-}
+/* An ending that no other program's files have: they stand in directories that are not the server's alone. */
+static const char temp_ending[] = ".shoalconfig";
 
 int config_replace_file(const char *path, const struct config_text *text, unsigned mode)
 {
-	char temp[PATH_MAX];
-	struct stat st;
+	char as[PATH_MAX], temp[PATH_MAX];
+	struct io_file f;
 	if (text->failed)
 		return -ENOMEM;
-	int n = snprintf(temp, sizeof temp, "%s.tmp-%d.XXXXXX", path, (int)getpid());
-	if (n < 0 || (size_t)n >= sizeof temp)
+	int n = snprintf(as, sizeof as, "%s%s", path, temp_ending);
+	if (n < 0 || (size_t)n >= sizeof as || !io_temp_name(as, temp, sizeof temp))
 		return -ENAMETOOLONG;
-	int fd = mkostemp(temp, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	/* A file with a password in it stays as private as it was. */
-	int err = fchmod(fd, stat(path, &st) == 0 ? st.st_mode & 07777 : (mode_t)mode) < 0 ? -errno : 0;
-	if (!err)
-		err = write_all(fd, text->ptr, text->len);
-	if (!err && fsync(fd) < 0)
-		err = -errno;
-	if (close(fd) < 0 && !err)
-		err = -errno;
-	if (!err && rename(temp, path) < 0)
-		err = -errno;
+	int err = io_open(&f, temp, IO_NEW | IO_PRIVATE);
+	if (err)
+		return err;
+	err = io_take_after(&f, path, mode); /* a file with a password in it stays as private as it was */
+	err = err ? err : io_write(&f, text->ptr, text->len);
+	err = err ? err : io_sync(&f);
+	io_close(&f);
+	err = err ? err : io_rename(temp, path);
 	if (err) {
-		unlink(temp);
+		io_unlink(temp);
 		return err;
 	}
 	return io_sync_dir(path);
+}
+
+static void remove_stale_beside(const char *path)
+{
+	char copy[PATH_MAX];
+	if (!*path || strlen(path) >= sizeof copy)
+		return;
+	memcpy(copy, path, strlen(path) + 1);
+	io_remove_stale_temps(dirname(copy), temp_ending);
+}
+
+void config_remove_stale_files(void)
+{
+	remove_stale_beside(config_file());
+	remove_stale_beside(config()->aclfile);
 }
 
 int config_rewrite(char **error)

@@ -273,7 +273,9 @@ bool persist_init(void)
 {
 	struct stat st;
 	atomic_store(&persist.last_save_s, clock_wall_ms() / 1000);
-	io_remove_stale_temps(".");
+	io_remove_stale_temps(".", NULL);
+	io_remove_stale_temps(config()->appenddirname, NULL);
+	config_remove_stale_files();
 	/* A log also has to be begun, with or without files. */
 	bool any = config()->appendonly || stat(rdb_path(), &st) == 0 || errno != ENOENT;
 	atomic_store(&persist.loading, any);

@@ -205,7 +205,6 @@ int aof_load(bool (*progress)(uint64_t bytes, uint64_t total))
 	const struct config *cfg = config_ref();
 	struct worker *w = worker_of(server_loops()), *before = worker_current;
 	int err = find_files(cfg);
-	io_remove_stale_temps(aof.dir);
 	if (!err && aof.manifest.n)
 		err = recover_acknowledged();
 	if (!err && aof.manifest.n) {

@@ -115,10 +115,11 @@ static int repair(const struct check *k)
 		n = snprintf(kept, sizeof kept, "%s.damaged-%d", k->path, i);
 	if (n < 0 || (size_t)n >= sizeof kept || !io_temp_name(k->path, temp, sizeof temp))
 		return -ENAMETOOLONG;
-	int err = io_open(&f, temp, IO_NEW);
+	int err = io_open(&f, temp, IO_NEW | IO_PRIVATE);
 	if (err)
 		return err;
-	err = copy_bytes(k->fd, k->path, &f, k->sound);
+	err = io_take_after(&f, k->path, 0644); /* whoever repairs may be another than who runs the server */
+	err = err ? err : copy_bytes(k->fd, k->path, &f, k->sound);
 	err = err ? err : io_sync(&f);
 	io_close(&f);
 	/* The old one keeps a name at every moment. */

@@ -358,9 +358,7 @@ int aof_manifest_write(const struct aof_manifest *m, const char *path)
 {
 	char temp[4096];
 	size_t len;
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	int n = snprintf(temp, sizeof temp, "%.*stemp-%s", (int)(name - path), path, name);
-	if (n < 0 || (size_t)n >= sizeof temp)
+	if (!io_temp_name(path, temp, sizeof temp))
 		return -ENAMETOOLONG;
 	char *text = aof_manifest_text(m, &len);
 	if (!text)

@@ -98,7 +98,7 @@ int io_open(struct io_file *f, const char *path, unsigned flags)
 		return err;
 	int mode = O_WRONLY | O_CREAT | O_CLOEXEC | (flags & IO_NEW ? O_EXCL : 0) | (flags & IO_APPEND ? O_APPEND : 0) |
 	           (flags & IO_TRUNC ? O_TRUNC : 0);
-	f->fd = open(path, mode, 0644);
+	f->fd = open(path, mode, flags & IO_PRIVATE ? 0600 : 0644);
 	return f->fd < 0 ? -errno : 0;
 }
 
@@ -185,6 +185,18 @@ int io_truncate(struct io_file *f, uint64_t len)
 	return ftruncate(f->fd, (off_t)len) < 0 ? -errno : 0;
 }
 
+int io_take_after(struct io_file *f, const char *path, mode_t mode)
+{
+	struct stat st;
+	if (stat(path, &st) == 0) {
+		mode = st.st_mode & 07777;
+		/* The group at least, where the owner may not be given; some file systems know neither. */
+		if (fchown(f->fd, st.st_uid, st.st_gid) && fchown(f->fd, (uid_t)-1, st.st_gid))
+			errno = 0;
+	}
+	return fchmod(f->fd, mode) < 0 ? -errno : 0;
+}
+
 void io_close(struct io_file *f)
 {
 	if (f->fd >= 0)
@@ -247,16 +259,21 @@ ssize_t io_read_at(int fd, const char *path, void *buf, size_t len, uint64_t off
 
 /* ------------------------------------------------------------------ temporary names */
 
+static bool is_ending(const char *s)
+{
+	return *s == '.' && s[1] && !s[1 + strspn(s + 1, "abcdefghijklmnopqrstuvwxyz")];
+}
+
 bool io_temp_name(const char *path, char *out, size_t size)
 {
 	static atomic_uint counter;
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
 	int n = snprintf(out, size, "%.*stemp-%d-%u%s", (int)(name - path), path, (int)getpid(),
-	                 atomic_fetch_add(&counter, 1), dot ? dot : "");
+	                 atomic_fetch_add(&counter, 1), dot && is_ending(dot) ? dot : ".tmp");
 	return n > 0 && (size_t)n < size;
 }
 
-void io_remove_stale_temps(const char *dir)
+void io_remove_stale_temps(const char *dir, const char *ending)
 {
 	DIR *d = opendir(dir);
 	if (!d)
@@ -266,7 +283,7 @@ void io_remove_stale_temps(const char *dir)
 		unsigned n;
 		if (sscanf(e->d_name, "temp-%d-%u%n", &pid, &n, &end) != 2 || pid <= 0 || !end)
 			continue;
-		if (e->d_name[end] != '.' || strspn(e->d_name + end, ".abcdefghijklmnopqrstuvwxyz") != strlen(e->d_name + end))
+		if (!is_ending(e->d_name + end) || (ending && strcmp(e->d_name + end, ending) != 0))
 			continue;
 		if (pid != (int)getpid() && (kill(pid, 0) == 0 || errno != ESRCH))
 			continue;

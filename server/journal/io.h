@@ -36,8 +36,8 @@ struct io_file {
 	char path[4096];
 };
 
-/* Open for writing, made if missing (0644); create_new: must not exist; append: at the end. 0 or -errno. */
-enum io_flags { IO_NEW = 1, IO_APPEND = 2, IO_TRUNC = 4 };
+/* Open for writing, made if missing (0644, private: 0600); new: must not exist; append: at the end. 0 or -errno. */
+enum io_flags { IO_NEW = 1, IO_APPEND = 2, IO_TRUNC = 4, IO_PRIVATE = 8 };
 int io_open(struct io_file *f, const char *path, unsigned flags);
 /* All bytes, over short writes and signals. After an error f->written tells how many were written. 0 or -errno. */
 int io_write(struct io_file *f, const void *bytes, size_t len);
@@ -49,6 +49,9 @@ int io_sync(struct io_file *f);
 /* Tell the kernel to begin writing what is there: no wait, no promise. */
 void io_start_writeback(struct io_file *f, uint64_t from, uint64_t len);
 int io_truncate(struct io_file *f, uint64_t len);
+/* The mode, and as far as this process may the owner, of the file that it is to replace; if there is none this mode. 0 or
+ * -errno. */
+int io_take_after(struct io_file *f, const char *path, mode_t mode);
 void io_close(struct io_file *f);
 
 int io_rename(const char *from, const char *to);
@@ -59,11 +62,12 @@ int io_unlink(const char *path);
 /* Up to len bytes at the offset, over short reads; less only at the end of the file. Bytes or -errno. */
 ssize_t io_read_at(int fd, const char *path, void *buf, size_t len, uint64_t offset);
 
-/* A name beside `path` for a file in the making: "temp-<pid>-<n>.<ending of path>", in the same directory. false: too
- * long. */
+/* A name beside `path` for a file in the making: "temp-<pid>-<n>" and the path's ending, or ".tmp" if it has none of small
+ * letters. false: too long. */
 bool io_temp_name(const char *path, char *out, size_t size);
-/* Remove the files of that shape that dead processes left in the directory ("." for the working directory). At start,
- * before this process makes one of its own: its number may have been used before. */
-void io_remove_stale_temps(const char *dir);
+/* Remove the files of that shape that dead processes left in the directory ("." for the working directory); ending: only
+ * those, where the directory is not the server's own; else NULL. At start, before this process makes one of its own: its
+ * number may have been used before. */
+void io_remove_stale_temps(const char *dir, const char *ending);
 
 #endif

@@ -393,6 +393,7 @@ START_TEST(flipped_bit)
 {
 	struct proc p;
 	char path[512], kept[600], byte;
+	struct stat st;
 	struct resp_client *o = start_in(&p, NULL, BASIC, false);
 	expect(o, "SET a 1", "+OK\r\n");
 	expect(o, "SET b 2", "+OK\r\n");
@@ -408,7 +409,10 @@ START_TEST(flipped_bit)
 	refuses(&p, BASIC, "at offset ");
 	ck_assert_int_eq(check_aof(path, NULL, "1 more records with sound checksums follow"), 1);
 	ck_assert_int_eq(size_of(path), size);
+	bool root = geteuid() == 0; /* who repairs is not who runs the server */
+	ck_assert(chmod(path, 0640) == 0 && (!root || chown(path, 1, 2) == 0));
 	ck_assert_int_eq(check_aof(path, "--repair", "the old file is kept as"), 0);
+	ck_assert(stat(path, &st) == 0 && (st.st_mode & 07777) == 0640 && (!root || (st.st_uid == 1 && st.st_gid == 2)));
 	snprintf(kept, sizeof kept, "%s.damaged", path);
 	ck_assert_int_eq(size_of(kept), size);
 	o = start_in(&p, p.dir, BASIC, false);

@@ -1,4 +1,5 @@
 /* CONFIG, and what it changes in a running server. */
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +113,68 @@ START_TEST(rewrite)
 	proc_clean(&check);
 	p.keep_dir = false;
 	proc_clean(&p);
+}
+END_TEST
+
+/* Files in the making, told by their names; one of another program's is counted for ever. */
+static int temporary_files(const char *dir)
+{
+	int n = 0;
+	DIR *d = opendir(dir);
+	ck_assert_ptr_nonnull(d);
+	for (struct dirent *e; (e = readdir(d));)
+		n += strstr(e->d_name, "temp-") || strstr(e->d_name, ".tmp");
+	closedir(d);
+	return n;
+}
+
+/* Mode and owner stay; what a crash leaves of a file in the making is gone after the next start. */
+START_TEST(rewrite_files)
+{
+	struct proc p;
+	struct stat st;
+	char dir[] = "/tmp/shoal-config-XXXXXX", config[256], acl[64], data[64], log[128], foreign[64], conf[192];
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(acl, sizeof acl, "%s/users.acl", dir);
+	snprintf(conf, sizeof conf, "%s/test.conf", dir);
+	snprintf(data, sizeof data, "%s/data", dir);
+	snprintf(log, sizeof log, "%s/appendonlydir", data);
+	snprintf(foreign, sizeof foreign, "%s/temp-1-1.conf", dir); /* might be anybody's */
+	snprintf(config, sizeof config, "dir %s\naclfile %s\n", data, acl);
+	ck_assert(mkdir(data, 0700) == 0 && mkdir(log, 0700) == 0);
+	fclose(fopen(acl, "w"));
+	fclose(fopen(foreign, "w"));
+	ck_assert_int_eq(chmod(acl, 0640), 0);
+	bool root = geteuid() == 0;
+	ck_assert(!root || chown(acl, 1, 2) == 0);
+	struct proc_spec spec = { .config = config, .dir = dir };
+	ck_assert_int_eq(proc_start(&p, &spec), 0);
+	struct resp_client *o = connect_to(&p);
+	expect(o, "ACL SAVE", "+OK\r\n");
+	ck_assert(stat(acl, &st) == 0 && (st.st_mode & 07777) == 0640);
+	ck_assert(!root || (st.st_uid == 1 && st.st_gid == 2));
+	ck_assert_int_eq(chmod(conf, 0604), 0);
+	expect(o, "CONFIG REWRITE", "+OK\r\n");
+	ck_assert(stat(conf, &st) == 0 && (st.st_mode & 07777) == 0604);
+	ck_assert_int_eq(temporary_files(dir), 1);
+	expect(o, "DEBUG IO-FAULT rename 0 9 5", "+OK\r\n");
+	expect(o, "DEBUG IO-FAULT unlink 0 9 5", "+OK\r\n");
+	expect_prefix(o, "CONFIG REWRITE", "-ERR Rewriting config file: Input/output error");
+	expect_prefix(o, "ACL SAVE", "-ERR There was an error");
+	expect(o, "SET k v", "+OK\r\n");
+	expect_prefix(o, "SAVE", "-ERR");
+	ck_assert_int_eq(temporary_files(dir), 3);
+	ck_assert_int_eq(temporary_files(data), 1);
+	resp_close(o);
+	p.keep_dir = true;
+	proc_kill(&p);
+	snprintf(conf, sizeof conf, "%s/temp-%d-99.manifest", log, (int)p.pid);
+	fclose(fopen(conf, "w"));
+	ck_assert_int_eq(proc_start(&p, &spec), 0);
+	ck_assert_int_eq(temporary_files(dir), 1);
+	ck_assert_int_eq(temporary_files(data) + temporary_files(log), 0);
+	p.keep_dir = false;
+	ck_assert_int_eq(proc_stop(&p), 0);
 }
 END_TEST
 
@@ -305,5 +368,5 @@ START_TEST(fault_report)
 }
 END_TEST
 
-COMMAND_TESTS("config", get, errors, protected_names, resetstat, rewrite, port_and_bind, effective_at_once,
-              loglevel_and_waiting_lines, renamed_commands, pid_file_and_daemon, fault_report)
+COMMAND_TESTS("config", get, errors, protected_names, resetstat, rewrite, rewrite_files, port_and_bind,
+              effective_at_once, loglevel_and_waiting_lines, renamed_commands, pid_file_and_daemon, fault_report)
