@@ -93,6 +93,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	process_init(argc, argv); /* from here on argv belongs to the title */
+	server_init();
 	if (process_enter(config()))
 		return 1;
 	status = server_run();

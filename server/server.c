@@ -100,6 +100,11 @@ void server_shutdown(unsigned flags)
 	sem_post(&server.stop);
 }
 
+void server_init(void)
+{
+	sem_init(&server.stop, 0, 0);
+}
+
 /* ------------------------------------------------------------------ hooks of the store */
 
 /* A key expired or was evicted: its deletion belongs to the effects of whoever found it. */
@@ -303,7 +308,6 @@ static int start(const struct config *cfg)
 	server.start_ms = clock_wall_ms();
 	server.loops = (unsigned)cfg->loops;
 	make_run_id();
-	sem_init(&server.stop, 0, 0);
 	int err = command_init();
 	err = err ? err : rename_commands(cfg);
 	exec_idle = busy_idle;

@@ -14,6 +14,8 @@
 struct store;
 struct net_server;
 
+/* Before signals are handled: from here on a stop can be asked for. */
+void server_init(void);
 /* Build everything from config() and run until the stop. Exit status. */
 int server_run(void);
 /* Ask for the stop: SHUTDOWN, SIGTERM. Any thread, signal-safe. */

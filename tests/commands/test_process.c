@@ -3,12 +3,15 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +67,59 @@ START_TEST(lines_that_scripts_wait_for)
 	free(log);
 	p.keep_dir = false;
 	ck_assert_int_eq(proc_stop(&p), 0);
+}
+END_TEST
+
+/* Whether the process has a handler for it. */
+static bool catches(const struct proc *p, int sig)
+{
+	char path[64], line[128];
+	unsigned long long mask = 0;
+	snprintf(path, sizeof path, "/proc/%d/status", (int)p->pid);
+	FILE *f = fopen(path, "r");
+	while (f && fgets(line, sizeof line, f)) {
+		if (!strncmp(line, "SigCgt:", 7))
+			mask = strtoull(line + 7, NULL, 16);
+	}
+	if (f)
+		fclose(f);
+	return mask >> (sig - 1) & 1;
+}
+
+/* A stop that is asked for as soon as anybody listens, long before there are loops. The server is led there one system call
+ * after the other. */
+START_TEST(stopped_at_its_start)
+{
+	struct proc p = { .port_lock = -1, .keep_dir = true };
+	char dir[] = "/tmp/shoal-test-XXXXXX";
+	int status;
+	ck_assert(mkdtemp(dir) != NULL);
+	p.pid = fork();
+	if (p.pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			_exit(77); /* where nobody may */
+		execl(binary(), binary(), "--port", "0", "--unixsocket", "socket", "--dir", dir, "--save", "", "--logfile", "/dev/null",
+		      NULL);
+		_exit(78);
+	}
+	ck_assert_int_eq(waitpid(p.pid, &status, 0), p.pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		rmdir(dir);
+		return;
+	}
+	while (!catches(&p, SIGTERM)) {
+		ck_assert(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+		ck_assert_int_eq(ptrace(PTRACE_SYSCALL, p.pid, NULL, NULL), 0);
+		ck_assert_int_eq(waitpid(p.pid, &status, 0), p.pid);
+	}
+	p.pidfd = (int)syscall(SYS_pidfd_open, p.pid, 0);
+	ck_assert_int_eq(ptrace(PTRACE_DETACH, p.pid, NULL, (void *)(uintptr_t)SIGTERM), 0);
+	bool ended = proc_wait_exit(&p, 10000);
+	if (!ended)
+		proc_kill(&p);
+	ck_assert(ended);
+	ck_assert_int_eq(p.status, 0);
+	ck_assert_int_eq(rmdir(dir), 0);
 }
 END_TEST
 
@@ -342,6 +398,6 @@ START_TEST(quit_and_close)
 }
 END_TEST
 
-COMMAND_TESTS("process", lines_that_scripts_wait_for, version_and_help, wrong_configuration, binary_configuration, port_in_use,
-              kill_and_restart_at_once, no_descriptors_left, few_descriptors_at_start, unix_socket, stop_with_half_a_command,
+COMMAND_TESTS("process", lines_that_scripts_wait_for, stopped_at_its_start, version_and_help, wrong_configuration,
+              binary_configuration, port_in_use, kill_and_restart_at_once, no_descriptors_left, few_descriptors_at_start, unix_socket, stop_with_half_a_command,
               stop_with_a_client_that_never_reads, shutdown_command, quit_and_close)
