@@ -190,7 +190,7 @@ void persist_flushed(const struct store *s)
 
 int persist_shutdown(unsigned flags)
 {
-	bool save = flags & SHUTDOWN_SAVE || (config()->save.n && !(flags & SHUTDOWN_NOSAVE));
+	bool save = !(flags & SHUTDOWN_NOSAVE) && (flags & SHUTDOWN_SAVE || config()->save.n);
 	if (atomic_load(&persist.loading))
 		save = false;
 	if (atomic_load(&persist.saving))

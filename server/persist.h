@@ -41,8 +41,8 @@ void persist_flushed(const struct store *s); /* nothing if it is not the server'
 enum persist_reload_flags { RELOAD_NOSAVE = 1, RELOAD_NOFLUSH = 2, RELOAD_MERGE = 4 };
 /* DEBUG RELOAD: -EIO the save failed, else what the load said. [alone] */
 int persist_reload(unsigned flags);
-/* The last save, if the configuration or the flags (enum shutdown_flags) want one. On success no command runs after it.
- * 0, or -errno: the server is to go on. [alone] */
+/* The last save, if the configuration or the flags (enum shutdown_flags) want one; of both, NOSAVE counts. On success no
+ * command runs after it. 0, or -errno: the server is to go on. [alone] */
 int persist_shutdown(unsigned flags);
 
 /* ------------------------------------------------------------------ the loops */

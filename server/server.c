@@ -411,9 +411,11 @@ static int end_loading(void)
 
 static unsigned last_flags; /* of the request that is being carried out; the main thread's and its errand's */
 
+/* Others may have asked, too, while the errand waited for a safepoint, and been promised that nothing is saved. */
 static int last_save(void)
 {
-	return persist_shutdown(last_flags);
+	unsigned flags = last_flags | atomic_load(&server.stop_flags);
+	return flags & SHUTDOWN_SAVED ? 0 : persist_shutdown(flags);
 }
 
 /* A request that cannot be granted, as something cannot be saved, leaves the server running. */

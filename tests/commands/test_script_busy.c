@@ -1,6 +1,9 @@
 /* While a script runs for too long: everybody is answered, on every loop, wherever the loop stands. */
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/lib/expect.h"
 
@@ -262,8 +265,9 @@ START_TEST(test_pcall_does_not_save_it)
 END_TEST
 
 /* It has written: nothing but the end of the process ends it, and nothing of it is kept. */
-static void unkillable(const char *config)
+static void unkillable(const char *config, bool terminated)
 {
+	char path[sizeof server.dir + 16];
 	struct proc own;
 	own_server(&own, config);
 	struct resp_client *was = c;
@@ -278,17 +282,24 @@ static void unkillable(const char *config)
 		       "termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.\r\n");
 		expect(others[i], "SHUTDOWN", BUSY);
 	}
+	if (terminated) { /* a stop that saves waits for the script */
+		kill(own.pid, SIGTERM);
+		ck_assert(proc_wait_log(&own, "User requested shutdown", 10000));
+	}
 	ck_assert(resp_send(others[4], "SHUTDOWN NOSAVE"));
 	ck_assert(proc_wait_exit(&own, 20000));
-	proc_stop(&own);
+	snprintf(path, sizeof path, "%s/dump.rdb", own.dir);
+	ck_assert(access(path, F_OK) < 0);
+	ck_assert_int_eq(proc_stop(&own), 0);
 	close_all();
 	c = was;
 }
 
 START_TEST(test_shutdown_nosave)
 {
-	unkillable(NULL);
-	unkillable("appendonly yes\n");
+	unkillable(NULL, false);
+	unkillable("appendonly yes\n", false);
+	unkillable("save 3600 1\n", true);
 }
 END_TEST
 
