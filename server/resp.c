@@ -14,25 +14,41 @@
 
 enum line { LINE_OK = 1, LINE_MORE = 0, LINE_BAD = -1, LINE_LONG = -2 };
 
-/* A length of one to three digits, the hot case: moves *p behind its CRLF. At least 5 bytes must be there. */
-static inline bool take_short(const char **p, uint32_t *n)
+/* Lengths of one to three digits, the hot case: what is longer, odd or not there whole goes the long way. */
+#define SHORT_MAX 999
+
+static inline bool crlf(const char *s)
 {
-	const char *s = *p;
-	uint32_t v = (uint32_t)(unsigned char)s[0] - '0';
-	if (v > 9)
-		return false;
-	for (int i = 1; i <= 3; i++) {
-		if (s[i] == '\r') {
-			*n = v;
-			*p = s + i + 2;
-			return s[i + 1] == '\n';
-		}
-		uint32_t d = (uint32_t)(unsigned char)s[i] - '0';
-		if (d > 9 || v == 0 || i == 3) /* leading zeros and longer numbers go the slow way */
-			return false;
-		v = v * 10 + d;
-	}
-	return false;
+	return memcmp(s, "\r\n", 2) == 0;
+}
+
+/* Behind the header at s and its CRLF, or NULL. At least 6 bytes must be there. */
+static inline const char *take_short(const char *s, char kind, uint32_t *n)
+{
+	uint32_t d1 = (uint32_t)(unsigned char)s[1] - '0', d2 = (uint32_t)(unsigned char)s[2] - '0';
+	if (s[0] != kind || d1 > 9)
+		return NULL;
+	*n = d1;
+	if (crlf(s + 2))
+		return s + 4;
+	if (d1 == 0 || d2 > 9)
+		return NULL;
+	*n = d1 * 10 + d2;
+	if (crlf(s + 3))
+		return s + 5;
+	uint32_t d3 = (uint32_t)(unsigned char)s[3] - '0';
+	*n = *n * 10 + d3;
+	return d3 <= 9 && crlf(s + 4) ? s + 6 : NULL;
+}
+
+/* Behind the argument at s, or NULL. */
+static inline const char *short_bulk(const char *s, const char *end, struct arg *arg)
+{
+	uint32_t n;
+	if (end - s < 6 || !(s = take_short(s, '$', &n)) || end - s < (ptrdiff_t)n + 2 || !crlf(s + n))
+		return NULL;
+	*arg = (struct arg){ s, n };
+	return s + n + 2;
 }
 
 /* The integer of a line that ends with CRLF; *p moves behind it. */
@@ -143,16 +159,11 @@ static int bulk_slow(const char **p, const char *end, const struct resp_limits *
 static inline int bulk(const char **p, const char *end, const struct resp_limits *limits, struct arg *arg, size_t *need,
                        char *bad)
 {
-	const char *q = *p + 1;
-	uint32_t n;
-	if (__builtin_expect(end - *p > 6 && **p == '$' && take_short(&q, &n) && end - q >= (ptrdiff_t)n + 2 &&
-	                     q[n] == '\r' && q[n + 1] == '\n' && n <= limits->max_bulk, 1)) {
-		arg->ptr = q;
-		arg->len = n;
-		*p = q + n + 2;
-		return 1;
-	}
-	return bulk_slow(p, end, limits, arg, need, bad);
+	const char *behind = short_bulk(*p, end, arg);
+	if (__builtin_expect(!behind || limits->max_bulk < SHORT_MAX, 0))
+		return bulk_slow(p, end, limits, arg, need, bad);
+	*p = behind;
+	return 1;
 }
 
 /* Scan on from where an incomplete request stopped. 1: it is whole now. */
@@ -175,7 +186,23 @@ static int resume(const char *buf, size_t len, const struct resp_limits *limits,
 	return 1;
 }
 
-static ssize_t parse_array(const char *buf, size_t len, const struct resp_limits *limits, struct resp_progress *g,
+/* A request of few and short arguments that is there whole. 0: it is not one, nothing was done. */
+static inline size_t parse_short(const char *buf, size_t len, struct resp_args *args)
+{
+	const char *p = buf, *end = buf + len;
+	uint32_t count;
+	if (len < 6 || !(p = take_short(p, '*', &count)) || count > UNAUTH_ARGS || args->cap - args->n < count)
+		return 0;
+	struct arg *arg = args->v + args->n, *last = arg + count;
+	for (; arg < last; arg++) {
+		if (!(p = short_bulk(p, end, arg)))
+			return 0;
+	}
+	args->n += count;
+	return (size_t)(p - buf);
+}
+
+static __attribute__((noinline)) ssize_t parse_array(const char *buf, size_t len, const struct resp_limits *limits, struct resp_progress *g,
                            struct resp_args *args, char *bad)
 {
 	if (g->in_array) {
@@ -187,11 +214,7 @@ static ssize_t parse_array(const char *buf, size_t len, const struct resp_limits
 	}
 	const char *p = buf + 1, *end = buf + len;
 	uint32_t count = 0;
-	int r = 1;
-	if (__builtin_expect(end - p < 6 || !take_short(&p, &count) || count > UNAUTH_ARGS, 0)) {
-		p = buf + 1;
-		r = array_header(&p, end, limits, &count);
-	}
+	int r = array_header(&p, end, limits, &count);
 	if (r <= 0)
 		return r;
 	size_t first = args->n;
@@ -323,8 +346,10 @@ ssize_t resp_parse(const char *buf, size_t len, const struct resp_limits *limits
 {
 	if (len == 0)
 		return 0;
-	if (__builtin_expect(*buf == '*', 1))
-		return parse_array(buf, len, limits, progress, args, bad);
+	if (__builtin_expect(*buf == '*', 1)) {
+		size_t used = progress->in_array || limits->max_bulk < SHORT_MAX ? 0 : parse_short(buf, len, args);
+		return used ? (ssize_t)used : parse_array(buf, len, limits, progress, args, bad);
+	}
 	return parse_inline(buf, len, limits, args, alloc, ctx);
 }
 
