@@ -129,7 +129,7 @@ struct command {
 	uint32_t acl_all;               /* acl and what flags imply */
 	bool single_key;                /* exactly one key, at argv[1], found by keys[0] alone: the fast way */
 	uint8_t prefetch;               /* the last stage of store_prefetch() that pays for its keys */
-	uint8_t member;                 /* argument that is looked up within the key's value: store_prefetch_member(); 0: none */
+	uint8_t member;                 /* argument that is looked up within the key's value; 0: none */
 	unsigned first_key;             /* where in argv the first key stands if there is one, 0: other words decide */
 	char full_name[40];             /* "config|get" */
 };

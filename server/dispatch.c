@@ -596,7 +596,7 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 	c->client = cl;
 	c->dirty = 0;
 	c->no_journal = false;
-	c->first_hash = item->hash;
+	c->first_hash = item->ahead.hash;
 	c->first_hash_arg = item->cmd && item->cmd->single_key;
 	c->op.db = cl->db;
 	c->op.now_ms = w->now_ms;

@@ -202,8 +202,8 @@ static inline size_t parse_short(const char *buf, size_t len, struct resp_args *
 	return (size_t)(p - buf);
 }
 
-static __attribute__((noinline)) ssize_t parse_array(const char *buf, size_t len, const struct resp_limits *limits, struct resp_progress *g,
-                           struct resp_args *args, char *bad)
+static __attribute__((noinline)) ssize_t parse_array(const char *buf, size_t len, const struct resp_limits *limits,
+                                                     struct resp_progress *g, struct resp_args *args, char *bad)
 {
 	if (g->in_array) {
 		if (len < g->need)

@@ -117,7 +117,11 @@ static struct turn_item *push_item(struct worker *w, struct client *c)
 		w->cap = cap;
 	}
 	struct turn_item *it = &w->items[w->n++];
-	*it = (struct turn_item){ .client = c };
+	it->client = c;
+	it->cmd = NULL;
+	it->used = 0;
+	it->error = 0;
+	it->ahead.hash = it->ahead.member_hash = 0;
 	c->queued++;
 	return it;
 }
@@ -224,74 +228,81 @@ static bool has_key(const struct turn_item *it)
 	return it->cmd && it->cmd->first_key && it->argc > it->cmd->first_key;
 }
 
-struct further_keys {
-	unsigned n;
-	struct {
-		unsigned db;
-		uint64_t hash;
-		const void *seen;
-	} v[FURTHER_MAX];
+/* What a batch looks ahead for: the first key of each command, and those behind it. */
+struct ahead_list {
+	unsigned n, further_n;
+	struct store_ahead *v[BATCH + FURTHER_MAX];
+	struct store_ahead further[FURTHER_MAX];
 };
 
 /* The keys behind the first one, of commands with a range of them (MGET, MSET, DEL). */
-static void add_further(const struct worker *w, const struct turn_item *it, struct further_keys *out)
+static void add_further(const struct worker *w, const struct turn_item *it, struct ahead_list *list)
 {
 	const struct key_spec *k = &it->cmd->keys[0];
 	int last = k->last < 0 ? (int)it->argc + k->last : k->begin + k->last;
 	if (k->keynum || last >= (int)it->argc)
 		return;
-	for (int at = k->begin + k->step; at <= last && out->n < FURTHER_MAX; at += k->step) {
+	for (int at = k->begin + k->step; at <= last && list->further_n < FURTHER_MAX; at += k->step) {
 		const struct arg *key = &w->args.v[it->first_arg + (unsigned)at];
-		out->v[out->n].db = it->client->db;
-		out->v[out->n].seen = NULL;
-		out->v[out->n++].hash = store_key(server_store(), key->ptr, key->len).hash;
+		struct store_ahead *a = &list->further[list->further_n++];
+		*a = (struct store_ahead){ .db = it->client->db, .last = 2 };
+		a->hash = store_key(server_store(), key->ptr, key->len).hash;
+		list->v[list->n++] = a;
 	}
 }
 
-/* The next stage for a command whose key was hashed. */
-static inline void prefetch_next(const struct worker *w, struct turn_item *it, int stage)
+static inline const struct arg *key_of(const struct worker *w, const struct turn_item *it)
 {
-	const struct command *cmd = it->cmd;
-	if (it->known || !has_key(it))
-		return;
-	if (stage > cmd->prefetch) {
-		it->known = true;
-	} else if (stage > 3 && cmd->member) {
-		const struct arg *member = &w->args.v[it->first_arg + cmd->member];
-		it->known = it->argc <= cmd->member ||
-		            !store_prefetch_member(server_store(), it->client->db, it->hash, stage, it->seen, member->ptr,
-		                                   member->len, &it->member_hash);
+	return &w->args.v[it->first_arg + it->cmd->first_key];
+}
+
+/* Numbers at the ends of keys tell them apart. */
+static inline bool same_word(const struct arg *a, const struct arg *b)
+{
+	return a->len == b->len && a->len && a->ptr[a->len - 1] == b->ptr[a->len - 1] && !memcmp(a->ptr, b->ptr, a->len);
+}
+
+/* Pipelines often repeat the key: that of the command before is compared first. */
+static inline void look_ahead(const struct worker *w, struct turn_item *it, struct turn_item *before)
+{
+	struct store_ahead *a = &it->ahead;
+	const struct arg *key = key_of(w, it);
+	a->db = it->client->db;
+	a->last = it->cmd->prefetch;
+	a->same = NULL;
+	a->member = NULL;
+	a->member_hash = 0;
+	if (it->cmd->member && it->argc > it->cmd->member) {
+		const struct arg *member = &w->args.v[it->first_arg + it->cmd->member];
+		a->member = member->ptr;
+		a->member_len = member->len;
+	}
+	if (before && before->ahead.db == a->db && same_word(key_of(w, before), key)) {
+		a->hash = before->ahead.hash;
+		a->same = before->ahead.same ? before->ahead.same : &before->ahead;
 	} else {
-		it->known = !store_prefetch(server_store(), it->client->db, it->hash, stage, &it->seen);
+		a->hash = store_key(server_store(), key->ptr, key->len).hash;
 	}
 }
 
 static void prefetch(struct worker *w, struct turn_item *items, unsigned n)
 {
-	struct store *s = server_store();
-	struct further_keys further;
-	int last = 2;
-	further.n = 0;
+	struct ahead_list list;
+	struct turn_item *before = NULL;
+	list.n = list.further_n = 0;
 	for (unsigned i = 0; i < n; i++) {
 		struct turn_item *it = &items[i];
 		if (!has_key(it))
 			continue;
-		last = it->cmd->prefetch > last ? it->cmd->prefetch : last;
-		const struct arg *key = &w->args.v[it->first_arg + it->cmd->first_key];
-		it->hash = store_key(s, key->ptr, key->len).hash;
-		if (n > 1)
-			store_prefetch(s, it->client->db, it->hash, 0, &it->seen);
+		look_ahead(w, it, before);
+		before = it;
+		if (!it->ahead.same || it->ahead.member)
+			list.v[list.n++] = &it->ahead;
 		if (!it->cmd->single_key && it->cmd->keys[0].step > 0)
-			add_further(w, it, &further);
+			add_further(w, it, &list);
 	}
-	for (unsigned i = 0; i < further.n; i++)
-		store_prefetch(s, further.v[i].db, further.v[i].hash, 0, &further.v[i].seen);
-	for (int stage = 1; stage <= last && n + further.n > 1; stage++) {
-		for (unsigned i = 0; i < n; i++)
-			prefetch_next(w, &items[i], stage);
-		for (unsigned i = 0; i < further.n && stage <= 2; i++)
-			store_prefetch(s, further.v[i].db, further.v[i].hash, stage, &further.v[i].seen);
-	}
+	if (list.n > 1)
+		store_prefetch(server_store(), list.v, list.n);
 }
 
 static void close_overfull_output(struct worker *w, struct client *c, size_t pending, const char *why)
@@ -363,6 +374,17 @@ static enum dispatch_result run_quiet(struct worker *w, struct client *c, struct
 	return r;
 }
 
+/* What the prefetch found out is used, for as long as the arguments stand where they do. */
+static inline enum dispatch_result run_prepared(struct worker *w, struct client *c, struct turn_item *it)
+{
+	if (!it->ahead.member_hash)
+		return dispatch_client(w, c, it);
+	store_member_hashed(it->ahead.member, it->ahead.member_len, it->ahead.member_hash);
+	enum dispatch_result r = dispatch_client(w, c, it);
+	store_member_hashed(NULL, SIZE_MAX, 0);
+	return r;
+}
+
 static inline void after_skip(struct client *c)
 {
 	if (__builtin_expect(c->flags & (CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT), 0)) {
@@ -387,7 +409,7 @@ static bool run_item(struct worker *w, struct client *c, struct turn_item *it)
 	else if (__builtin_expect(c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP), 0))
 		r = run_quiet(w, c, it);
 	else
-		r = dispatch_client(w, c, it);
+		r = run_prepared(w, c, it);
 	if (r == DISPATCH_HOLD) {
 		c->flags |= c->flags & CLIENT_PARKED ? 0 : CLIENT_PAUSED;
 		return false;

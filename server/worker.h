@@ -23,12 +23,9 @@ struct turn_item {
 	struct command *cmd;      /* NULL: unknown, or a protocol error */
 	uint32_t first_arg, argc; /* in worker.args */
 	size_t used;              /* bytes of input */
-	uint64_t hash;            /* of the word at cmd->first_key, if any */
-	const void *seen;         /* what store_prefetch() keeps */
-	uint64_t member_hash;     /* what store_prefetch_member() keeps of the word at cmd->member */
 	uint8_t error;            /* enum resp_error: delivered in its order */
-	bool known;               /* nothing more is to be prefetched for it */
 	char bad;
+	struct store_ahead ahead; /* of the word at cmd->first_key, if any */
 };
 
 /* Connections that wait for the log, in the order in which they began to: hold.c. */

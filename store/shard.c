@@ -4,9 +4,7 @@
 #include <errno.h>
 #include <sys/random.h>
 
-#include "store/impl/hashtab.h"
 #include "store/memory.h"
-#include "store/types.h"
 
 _Static_assert(sizeof(struct shard) == 128, "a shard is two cache lines");
 _Static_assert(offsetof(struct shard, first) + offsetof(struct table, overflow) == 64, "what is hot shares the lock's line");
@@ -132,109 +130,6 @@ struct store_key store_key(const struct store *s, const void *ptr, size_t len)
 unsigned store_shard_of(const struct store *s, uint64_t hash)
 {
 	return (unsigned)(hash >> 52 >> s->shard_shift);
-}
-
-/* Of an entry whose first lines are there already: its other lines, or a value with an allocation of its own. */
-static bool prefetch_value(const struct entry *e, int stage)
-{
-	const struct store_type *type = store_types[entry_type(e)];
-	if (entry_type(e) == STORE_STRING)
-		return false;
-	const char *value = entry_value(e);
-	if (e->flags & ENTRY_EMBEDDED) {
-		for (const char *p = (const char *)e + 128; p < value + e->val_len; p += 64)
-			__builtin_prefetch(p, 1);
-		slab_prefetch(e); /* it moves when it grows */
-		return false;
-	}
-	if (stage == 3) {
-		__builtin_prefetch(value, 1);
-		__builtin_prefetch(value + 64, 1);
-		if (entry_encoding(e) == ENC_LISTPACK || entry_encoding(e) == ENC_INTSET)
-			__builtin_prefetch(value + 128, 1);
-	} else if (type->prefetch) {
-		type->prefetch(entry_encoding(e), value);
-	}
-	return stage == 3 && (type->prefetch || type->table);
-}
-
-/* The bucket of a key, if there is a table. */
-static inline const struct bucket *prefetched_bucket(struct shard *sh, unsigned db, uint64_t hash)
-{
-	const struct table *t = shard_table(sh, db);
-	return t && t->dir ? table_bucket(t, table_index(t, hash)) : NULL;
-}
-
-/* The first entry that may be the key's. */
-static inline const struct entry *likely_entry(const struct bucket *b, uint64_t hash)
-{
-	unsigned hits = b ? bucket_match(b, hash_tag(hash)) : 0;
-	return hits ? bucket_ptr(b, (unsigned)__builtin_ctz(hits)) : NULL;
-}
-
-/* What was seen may be gone where others use the store. */
-static inline const struct entry *seen_entry(struct store *s, unsigned db, uint64_t hash, const void *seen)
-{
-	return s->single ? seen : likely_entry(prefetched_bucket(shard_of(s, hash), db, hash), hash);
-}
-
-static bool prefetch_stage(struct store *s, unsigned db, uint64_t hash, int stage, const void **seen)
-{
-	const struct bucket *b;
-	const struct entry *e;
-	switch (stage) {
-	case 1:
-		*seen = b = prefetched_bucket(shard_of(s, hash), db, hash);
-		__builtin_prefetch(b);
-		return b;
-	case 2:
-		b = s->single ? *seen : prefetched_bucket(shard_of(s, hash), db, hash);
-		*seen = e = likely_entry(b, hash);
-		__builtin_prefetch(e);
-		__builtin_prefetch((const char *)e + 64);
-		return e;
-	default:
-		e = seen_entry(s, db, hash, *seen);
-		return e && prefetch_value(e, stage);
-	}
-}
-
-bool store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage, const void **seen)
-{
-	struct shard *sh = shard_of(s, hash);
-	if (stage == 0) {
-#ifdef __x86_64__
-		__asm__ volatile("prefetchw %0" : : "m"(*sh));
-#else
-		__builtin_prefetch(sh, 1);
-#endif
-		return true;
-	}
-	if (!shard_trylock(s, sh))
-		return false;
-	bool more = prefetch_stage(s, db, hash, stage, seen);
-	shard_unlock(s, sh);
-	return more;
-}
-
-bool store_prefetch_member(struct store *s, unsigned db, uint64_t hash, int stage, const void *seen, const void *member,
-                           size_t len, uint64_t *member_hash)
-{
-	struct shard *sh = shard_of(s, hash);
-	const struct hashtab *table = NULL;
-	if (!shard_trylock(s, sh))
-		return false;
-	const struct entry *e = seen_entry(s, db, hash, seen);
-	if (e && entry_type(e) != STORE_STRING && !(e->flags & ENTRY_EMBEDDED) && store_types[entry_type(e)]->table)
-		table = store_types[entry_type(e)]->table(entry_encoding(e), entry_value(e));
-	if (table && stage == 4) {
-		*member_hash = hashtab_hash(member, len);
-		hashtab_prefetch(table, *member_hash);
-	} else if (table) {
-		hashtab_prefetch_likely(table, *member_hash);
-	}
-	shard_unlock(s, sh);
-	return table && stage == 4;
 }
 
 /* ------------------------------------------------------------------ tables */

@@ -136,14 +136,24 @@ void store_unlock(struct store *s, uint64_t hash);
 /*
  * Prefetching ahead of store_find(), in stages of which each needs what the one before asked for: 0 shard line, 1 table and
  * bucket, 2 entry, 3 the value of an aggregate, 4 what lies behind that: the ends of a list or stream, or the table's bucket of
- * a member, 5 that member. false: further stages are in vain. Takes and drops the lock by trylock where it must. *seen is
- * what one stage keeps for the next; between two of them the caller does not change the store. [any]
+ * a member, 5 that member. Takes and drops locks by trylock where it must.
  */
 #define STORE_PREFETCH_STAGES 6
-bool store_prefetch(struct store *s, unsigned db, uint64_t hash, int stage, const void **seen);
-/* Stages 4 and 5 for a field of a hash or a member of a set or sorted set. *member_hash is kept from 4 to 5. */
-bool store_prefetch_member(struct store *s, unsigned db, uint64_t hash, int stage, const void *seen, const void *member,
-                           size_t len, uint64_t *member_hash);
+struct store_ahead {
+	uint64_t hash; /* of the key */
+	unsigned db;
+	unsigned last;                  /* the last stage that pays, 2 or more */
+	const struct store_ahead *same; /* of the same call, for the same key and database, itself without one; or NULL */
+	const void *member;             /* what will be looked up in the value; NULL: nothing */
+	size_t member_len;
+	uint64_t member_hash;           /* set to the member's hash where the value has a table */
+	const void *seen;               /* kept from stage to stage: NULL, or what may be the key's entry */
+};
+/* The order of v is lost. [any] */
+void store_prefetch(struct store *s, struct store_ahead **v, unsigned n);
+/* What was found out about a member, so that it needs not be hashed again by this thread while it stays at its address;
+ * NULL, SIZE_MAX, 0: nothing any more. */
+void store_member_hashed(const void *member, size_t len, uint64_t hash);
 
 /* ------------------------------------------------------------------ entries */
 

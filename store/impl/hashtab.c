@@ -60,8 +60,24 @@ void hashtab_set_secret(const uint64_t secret[2])
 	memcpy(secret_key, secret, sizeof secret_key);
 }
 
+/* The last key that somebody hashed ahead of its use. */
+static _Thread_local struct {
+	const void *key;
+	size_t len;
+	uint64_t hash;
+} hashed = { NULL, SIZE_MAX, 0 };
+
+void hashtab_hashed(const void *key, size_t len, uint64_t hash)
+{
+	hashed.key = key;
+	hashed.len = len;
+	hashed.hash = hash;
+}
+
 uint64_t hashtab_hash(const void *key, size_t len)
 {
+	if (key == hashed.key && len == hashed.len)
+		return hashed.hash;
 	return siphash(secret_key, key, len);
 }
 

@@ -26,6 +26,8 @@ struct hashtab;
 
 /* The keyed hash of a key; every function below that takes `hash` wants this. */
 uint64_t hashtab_hash(const void *key, size_t len);
+/* This thread need not hash it again while it stays as it is; NULL, SIZE_MAX, 0: nothing any more. */
+void hashtab_hashed(const void *key, size_t len, uint64_t hash);
 /* Fix the hash key, which else is random: for tests, before the first table. */
 void hashtab_set_secret(const uint64_t secret[2]);
 

@@ -47,36 +47,55 @@ static struct entry *add(struct store_op *op, const struct store_key *key, unsig
 	return e;
 }
 
-/* How far it pays to prefetch: nothing where there is no table, a string's entry, a small hash's entry, a field's place. */
+/* How far prefetching comes: nowhere without a table, to a string's and a small hash's entry, to a field's place in a table. What
+ * is the same key as another's goes on from where that one came. */
 START_TEST(test_prefetch)
 {
 	struct store_options o = fixture_options(1, 1);
 	struct store *s = fixture_open(&o);
 	struct store_op op = fixture_op(s);
 	struct fixture_key k, small, large;
-	uint64_t member_hash = 0;
-	const void *seen = NULL;
 	fixture_key(s, &k, 1);
 	fixture_key(s, &small, 2);
 	fixture_key(s, &large, 3);
-	ck_assert(!store_prefetch(s, 0, k.key.hash, 1, &seen));
 	fixture_set(&op, 1, 1, STORE_NO_EXPIRY);
 	op.db = 1;
-	add(&op, &small.key, 2);
+	const struct entry *e1 = add(&op, &small.key, 2);
 	op.db = 2;
-	add(&op, &large.key, 600);
-	const struct store_key *keys[] = { &k.key, &small.key, &large.key };
-	for (unsigned i = 0; i < 3; i++) {
-		store_set_single(s, _i);
-		for (int stage = 0; stage <= 2; stage++)
-			ck_assert(store_prefetch(s, i, keys[i]->hash, stage, &seen));
-		ck_assert_int_eq(store_prefetch(s, i, keys[i]->hash, 3, &seen), i == 2);
-		ck_assert_int_eq(store_prefetch_member(s, i, keys[i]->hash, 4, seen, "field7", 6, &member_hash), i == 2);
+	const struct entry *e2 = add(&op, &large.key, 600);
+	op.db = 0;
+	const struct entry *found[] = { store_find(&op, &k.key, STORE_PEEK), e1, e2, NULL };
+	store_set_single(s, _i);
+	const struct store_key *keys[] = { &k.key, &small.key, &large.key, &large.key, &large.key };
+	struct store_ahead a[5], *v[5];
+	for (unsigned i = 0; i < 5; i++) {
+		v[i] = &a[i];
+		a[i] = (struct store_ahead){ .hash = keys[i]->hash, .db = i, .last = 5, .member = "field7", .member_len = 6 };
 	}
-	ck_assert_uint_eq(member_hash, hashtab_hash("field7", 6));
-	ck_assert(!store_prefetch_member(s, 2, large.key.hash, 5, seen, "field7", 6, &member_hash));
-	ck_assert(!store_prefetch(s, 3, large.key.hash, 1, &seen));
+	a[4].db = 2;
+	a[4].same = &a[2];
+	a[4].member = "field8";
+	store_prefetch(s, v, 5);
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert_ptr_eq(a[i].seen, found[i]);
+		ck_assert_uint_eq(a[i].member_hash, i == 2 ? hashtab_hash("field7", 6) : 0);
+	}
+	ck_assert_uint_eq(a[4].member_hash, hashtab_hash("field8", 6));
 	store_close(s);
+}
+END_TEST
+
+/* A hash that was said is used for these very bytes, until it is taken back. */
+START_TEST(test_member_hashed)
+{
+	char field[] = "field7";
+	uint64_t hash = hashtab_hash(field, 6);
+	store_member_hashed(field, 6, hash + 1);
+	ck_assert_uint_eq(hashtab_hash(field, 6), hash + 1);
+	ck_assert_uint_ne(hashtab_hash(field, 5), hash + 1);
+	ck_assert_uint_eq(hashtab_hash("field7\0", 6), hash);
+	store_member_hashed(NULL, SIZE_MAX, 0);
+	ck_assert_uint_eq(hashtab_hash(field, 6), hash);
 }
 END_TEST
 
@@ -287,6 +306,7 @@ int main(void)
 	Suite *s = suite_create("store_inline");
 	TCase *tc = tcase_create("inline");
 	tcase_add_loop_test(tc, test_prefetch, 0, 2);
+	tcase_add_test(tc, test_member_hashed);
 	tcase_add_test(tc, test_in_and_out);
 	tcase_add_test(tc, test_out_of_memory);
 	tcase_add_test(tc, test_lent);

@@ -68,9 +68,8 @@ static void *look(void *arg)
 	while (!__atomic_load_n(&b->stop, __ATOMIC_RELAXED)) {
 		struct fixture_key k;
 		fixture_key(b->store, &k, rng_below(&rng, ACCOUNTS));
-		const void *seen = NULL;
-		for (int stage = 0; stage < STORE_PREFETCH_STAGES; stage++)
-			store_prefetch(b->store, 0, k.key.hash, stage, &seen);
+		struct store_ahead ahead = { .hash = k.key.hash, .last = STORE_PREFETCH_STAGES - 1 }, *v = &ahead;
+		store_prefetch(b->store, &v, 1);
 		op.db = (unsigned)rng_below(&rng, 3);
 		fixture_set(&op, 1000 + rng_below(&rng, 2000), 1, op.now_ms + 5);
 		fixture_delete(&op, 1000 + rng_below(&rng, 2000));
