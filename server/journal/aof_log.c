@@ -27,6 +27,7 @@
 #define LOOK_MS 500
 #define SLOW_SYNC_MS 1000
 #define WRITEBACK_BYTES ((uint64_t)1 << 20) /* so that the fsync of a lap's increment finds little left to do */
+#define LAP_MS 800 /* whoever loads the files without the wal lacks this at most, and what the fsync itself takes */
 #define GROUP_WAIT_MAX_US 1000 /* for who is expected, at most; and no longer than GROUP_WAIT_SYNCS fsyncs take */
 #define GROUP_WAIT_MIN_US 20
 #define GROUP_WAIT_SYNCS 4
@@ -148,6 +149,8 @@ static int write_out(void)
 	int err = l->out.len ? io_write(&l->file, l->out.buf, l->out.len) : 0;
 	if (err)
 		return err;
+	if (l->size == l->own_size)
+		l->lap_ms = clock_mono_ms();
 	if (wal_wanted())
 		aof_wal_append(&l->wal, l->incr_seq, l->size, l->out.buf, l->out.len);
 	l->size += l->out.len;
@@ -242,6 +245,13 @@ int aof_log_sync(bool whole)
 	return 0;
 }
 
+/* Whether the increment has been without what only the wal has for long enough. */
+static bool lap_is_over(void)
+{
+	struct aof_log *l = &aof_log;
+	return l->wal.at && l->size != l->own_size && !sync_forbidden() && clock_mono_ms() - l->lap_ms >= LAP_MS;
+}
+
 static int sync_if_due(bool now)
 {
 	struct aof_log *l = &aof_log;
@@ -256,7 +266,7 @@ static int sync_if_due(bool now)
 		l->first_unsynced_ms = clock_mono_ms();
 	if (now || policy == APPENDFSYNC_ALWAYS || atomic_load(&l->pending) >= SYNC_AFTER_BYTES ||
 	    l->unsynced_records >= SYNC_AFTER_RECORDS || clock_mono_ms() - l->first_unsynced_ms >= SYNC_AFTER_MS)
-		return aof_log_sync(false);
+		return aof_log_sync(lap_is_over());
 	return 0;
 }
 
@@ -437,7 +447,7 @@ static void *run(void *arg)
 		int r = step(false);
 		if (r == 0 && beyond_repair())
 			continue;
-		if (r == 0 && (stop || flush))
+		if (r == 0 && (stop || flush || lap_is_over()))
 			r = aof_log_sync(true);
 		if (r < 0) {
 			failed(r);

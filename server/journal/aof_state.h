@@ -30,6 +30,7 @@ struct aof_log {
 	/* as of the last fsync of the increment itself; durable in the wal; told to the kernel to be written soon */
 	uint64_t own_size, wal_size, written_back;
 	struct aof_wal wal;
+	int64_t lap_ms; /* monotonic: since when the increment lacks something on the disk */
 	bool wal_failed; /* it could not be made or written: not again before the next increment */
 	/* the journal's sequences */
 	uint64_t gathered, written, unsynced_records;

@@ -3,9 +3,9 @@
  *
  * An fsync behind an append also commits the file's new length and blocks to the file system's journal; one behind bytes
  * written over blocks that have long been there writes only these: it takes half as long. So a group of records goes to
- * the increment by write(), as ever, and counts as durable once it is on the disk here. When this file is full the
- * increment itself is synced, and the next lap begins: at any time a lap holds what the increment has had since its own
- * last fsync, without a gap.
+ * the increment by write(), as ever, and counts as durable once it is on the disk here. When this file is full, or the log's
+ * thread finds it time, the increment itself is synced, and the next lap begins: at any time a lap holds what the increment
+ * has had since its own last fsync, without a gap.
  *
  * If the process dies the increment is whole, for the kernel has it. If the machine dies aof_wal_recover() puts in what is
  * missing, before the log is loaded.

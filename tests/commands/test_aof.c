@@ -674,6 +674,24 @@ START_TEST(written_in_place)
 }
 END_TEST
 
+/* The log itself is synced soon after, too, also when nothing more is written: told by a sync that fails. */
+START_TEST(written_in_place_not_for_long)
+{
+	struct proc p;
+	struct resp_client *o = start_in(&p, NULL, BASIC "appendfsync always\n", false);
+	expect(o, "SET a 0", "+OK\r\n");
+	expect(o, "SET a 1", "+OK\r\n"); /* the first one made the file, the second one is only there */
+	expect(o, "DEBUG IO-FAULT sync 0 1 5", "+OK\r\n");
+	ck_assert(proc_wait_log(&p, "Error syncing the append-only log", 10000));
+	wait_for_text(o, "aof_last_write_status:ok");
+	expect(o, "SET b 2", "+OK\r\n");
+	stop(&p, o, true);
+	o = start_in(&p, p.dir, BASIC "appendfsync always\n", false);
+	expect(o, "MGET a b", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+	stop(&p, o, false);
+}
+END_TEST
+
 /* Somebody removes the directory: a new log is begun. */
 START_TEST(vanished_directory)
 {
@@ -721,5 +739,5 @@ START_TEST(rewrite_fails)
 END_TEST
 
 COMMAND_TESTS("aof", restart, base_of_commands, kill_loses_nothing_acknowledged, exchange, strange_names, torn_tail, flipped_bit,
-              old_single_file, all_classes, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, written_in_place,
+              old_single_file, all_classes, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, written_in_place, written_in_place_not_for_long,
               vanished_directory, rewrite_fails)

@@ -5,7 +5,8 @@
  *     shoal-faults power CYCLES LIB   the same, and what was not synced is gone (LIB: the preloaded library, forget.c)
  *     shoal-faults slow ROUNDS LIB    a disk that takes for ever: writers wait for room in the journal, and all are answered
  *     shoal-faults everysec CYCLES LIB  appendfsync everysec: nothing acknowledged more than a second before is lost, and as
- *                                     much more as the disk and the machine were late
+ *                                     much more as the disk and the machine were late; the same of every other cycle with
+ *                                     always, where the file beside the log is gone, too: what another server would find
  *
  * 64 clients write transactions of two keys, one set and one counted, each the next as soon as the last is acknowledged; in
  * half of the cycles a rewrite runs; in a quarter of those of kill and power the disk fails some calls before the crash.
@@ -168,8 +169,8 @@ static void copy_file(const char *from, const char *to)
 		close(in);
 }
 
-/* What a power cut leaves. */
-static void restore(void)
+/* What a power cut leaves, with what is written in place or without. */
+static void restore(bool wal)
 {
 	char path[512], from[512], name[256], line[300];
 	unsigned id;
@@ -179,6 +180,8 @@ static void restore(void)
 	while (f && fgets(line, sizeof line, f)) {
 		if (sscanf(line, "%u %255s", &id, name) != 2)
 			fail("the shadow is damaged");
+		if (!wal && strstr(name, ".wal"))
+			continue;
 		snprintf(from, sizeof from, "%s/file-%u", shadow, id);
 		snprintf(path, sizeof path, "%s/%s", files, name);
 		copy_file(from, path);
@@ -190,11 +193,11 @@ static void restore(void)
 
 /* ------------------------------------------------------------------ a cycle */
 
-static void start(struct proc *p, const char *fsync_policy, const char *lib)
+static void start(struct proc *p, bool always, const char *lib)
 {
 	char config[256];
 	snprintf(config, sizeof config, "appendonly yes\nappendfsync %s\nsave \"\"\nauto-aof-rewrite-percentage 0\n"
-	         "enable-debug-command yes\n", fsync_policy);
+	         "enable-debug-command yes\n", always ? "always" : "everysec");
 	const struct proc_spec spec = { .config = config, .dir = dir, .loops = 4 };
 	if (lib) {
 		setenv("FORGET_DIR", files, 1);
@@ -253,9 +256,8 @@ static int64_t late_ms(void)
 	return 2 * (sync_ms + gap_ms);
 }
 
-static void cycle(struct proc *p, struct rng *rng, bool everysec, const char *lib)
+static void cycle(struct proc *p, struct rng *rng, bool everysec, bool next_always, const char *lib)
 {
-	const char *policy = everysec ? "everysec" : "always";
 	int64_t ms = everysec ? 1200 + (int64_t)rng_below(rng, 800) : 5 + (int64_t)rng_below(rng, 120);
 	failing = !everysec && rng_below(rng, 4) == 0;
 	ms += failing ? (int64_t)rng_below(rng, 300) : 0; /* before, while and after the server recovers */
@@ -267,9 +269,9 @@ static void cycle(struct proc *p, struct rng *rng, bool everysec, const char *li
 		resp_close(writers[i].conn);
 	if (lib) {
 		safe_ms -= late_ms();
-		restore();
+		restore(!everysec);
 	}
-	start(p, policy, lib);
+	start(p, next_always, lib);
 	verify(p, everysec, safe_ms);
 }
 
@@ -421,11 +423,11 @@ int main(int argc, char **argv)
 		writers[i].history = calloc(HISTORY, sizeof *writers[i].history);
 	if (slow)
 		setenv("FORGET_HOLD", "1", 1);
-	start(&p, everysec || slow ? "everysec" : "always", lib ? absolute : NULL);
+	start(&p, !everysec && !slow, lib ? absolute : NULL);
 	if (slow)
 		slow_disk(&p, cycles);
 	for (long i = 0; i < cycles && !slow; i++)
-		cycle(&p, &rng, everysec, lib ? absolute : NULL);
+		cycle(&p, &rng, everysec, !everysec || i % 2 == 0, lib ? absolute : NULL);
 	proc_kill(&p);
 	remove_dirs();
 	printf("faults, %s: %ld passed, 0 failed\n", argv[1], cycles);
