@@ -1,6 +1,6 @@
 /*
  * config: redis.conf's directives. One row per directive of Redis 7.2, plus ours (loops, shards, gather-usec, batch-sends,
- * aof-wal).
+ * aof-wal, hash-share-fields).
  *
  * The effective values are one immutable counted struct; a change publishes a new one. CONFIG SET runs alone, so that
  * loops may read config() as a plain pointer while they run; other threads take a reference.
@@ -111,6 +111,7 @@ struct config {
 	int64_t hash_max_listpack_entries, hash_max_listpack_value, set_max_intset_entries, set_max_listpack_entries,
 		set_max_listpack_value, zset_max_listpack_entries, zset_max_listpack_value, hll_sparse_max_bytes,
 		stream_node_max_bytes, stream_node_max_entries;
+	bool hash_share_fields;
 	int list_max_listpack_size, list_compress_depth;
 	int sanitize_dump_payload;
 	/* persistence */

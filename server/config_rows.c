@@ -239,6 +239,7 @@ const struct config_row config_rows[] = {
 	/* encodings */
 	INT64("hash-max-listpack-entries", "hash-max-ziplist-entries", hash_max_listpack_entries, "512", 0, INF, 0, NULL),
 	INT64("hash-max-listpack-value", "hash-max-ziplist-value", hash_max_listpack_value, "64", 0, INF, MEM, NULL),
+	BOOL("hash-share-fields", NULL, hash_share_fields, "yes", 0, NULL),
 	INT("list-max-listpack-size", "list-max-ziplist-size", list_max_listpack_size, "-2", INT_MIN, INT_MAX, 0, NULL),
 	INT("list-compress-depth", NULL, list_compress_depth, "0", 0, INT_MAX, 0, NULL),
 	INT64("set-max-intset-entries", NULL, set_max_intset_entries, "512", 0, INF, 0, NULL),

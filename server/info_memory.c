@@ -9,6 +9,7 @@
 #include "server/script/functions.h"
 #include "server/server.h"
 #include "store/store.h"
+#include "store/types/shape.h"
 
 static double ratio(uint64_t a, uint64_t b)
 {
@@ -78,6 +79,7 @@ void info_memory(struct info_text *t)
 	info_num(t, "mem_aof_buffer", 0);
 	info_add(t, "mem_allocator:%s\r\n", m.name);
 	info_num(t, "active_defrag_running", 0);
+	info_num(t, "hash_shapes", (int64_t)shape_count());
 	info_num(t, "lazyfree_pending_objects", (int64_t)st.lazyfree_pending);
 	info_num(t, "lazyfreed_objects", (int64_t)st.lazyfreed);
 }

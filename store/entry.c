@@ -166,7 +166,8 @@ const char *entry_type_name(const struct entry *e)
 const char *entry_encoding_name(const struct entry *e)
 {
 	static const char *const strings[] = { "raw", "embstr", "int" };
-	static const char *const aggregates[] = { "listpack", "quicklist", "hashtable", "intset", "skiplist", "stream" };
+	static const char *const aggregates[] = { "listpack", "quicklist", "hashtable", "intset",
+		                                          "skiplist", "stream", "listpack" };
 	const struct store_type *type = store_types[entry_type(e)];
 	if (entry_type(e) == STORE_STRING)
 		return strings[entry_encoding(e)];

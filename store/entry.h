@@ -42,7 +42,14 @@ enum aggregate_encoding {
 	ENC_INTSET = 3,
 	ENC_SKIPLIST = 4, /* the name Redis answers; a B+ tree here */
 	ENC_STREAM = 5,
+	ENC_SHAPED = 6, /* a hash in a listpack, which holds only its values: see types/hash.h */
 };
+
+/* Whether an aggregate of that encoding is one listpack. */
+static inline bool encoding_is_listpack(unsigned encoding)
+{
+	return encoding == ENC_LISTPACK || encoding == ENC_SHAPED;
+}
 
 struct entry {
 	uint8_t kind;

@@ -165,7 +165,7 @@ struct entry *keyspace_live(struct store_op *op, struct shard *sh, struct table 
 /* Whether the aggregate is to stand in an entry of that plan. */
 static bool fits_inline(struct entry_plan *p, enum store_type_id type, unsigned encoding, const void *value)
 {
-	if (encoding != ENC_LISTPACK || type == STORE_STREAM)
+	if (!encoding_is_listpack(encoding) || type == STORE_STREAM)
 		return false;
 	p->val_len = listpack_bytes(value);
 	p->flags = ENTRY_EMBEDDED;
@@ -239,7 +239,7 @@ struct entry *store_find(struct store_op *op, const struct store_key *key, unsig
 	if (flags & STORE_WRITE)
 		keyspace_before_write(op->store, t, key, e);
 	if (flags & STORE_WRITE && !(flags & STORE_LEND) && __builtin_expect(entry_inlined(e), 0))
-		e = without_listpack(op->store, key, &at, e, ENC_LISTPACK, copy_of(op->store, e));
+		e = without_listpack(op->store, key, &at, e, entry_encoding(e), copy_of(op->store, e));
 	if (!(flags & STORE_PEEK))
 		entry_touch(op, e);
 	return e;
@@ -249,11 +249,12 @@ struct entry *store_settle(struct store_op *op, const struct store_key *key, str
                            void *take_value)
 {
 	struct entry_plan plan = { .arena = arena_of(op->store, key->hash), .key = key->ptr, .key_len = key->len,
-		                   .expire_ms = entry_expiry(e), .kind = e->kind };
+		                   .expire_ms = entry_expiry(e), .kind = (uint8_t)(entry_type(e) | encoding << 4) };
 	bool within = fits_inline(&plan, entry_type(e), encoding, take_value);
 	struct slot at;
 	struct entry *n = NULL;
 	if (within && !(e->flags & ENTRY_RAW) && slab_class(entry_plan_size(&plan)) == entry_room(e)) {
+		e->kind = plan.kind;
 		e->val_len = (uint16_t)plan.val_len;
 		memcpy(entry_bytes(e), take_value, plan.val_len);
 		listpack_free(take_value);

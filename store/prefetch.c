@@ -60,7 +60,7 @@ static bool ask_value(const struct entry *e)
 	}
 	__builtin_prefetch(value, 1);
 	__builtin_prefetch(value + 64, 1);
-	if (entry_encoding(e) == ENC_LISTPACK || entry_encoding(e) == ENC_INTSET)
+	if (encoding_is_listpack(entry_encoding(e)) || entry_encoding(e) == ENC_INTSET)
 		__builtin_prefetch(value + 128, 1);
 	return type->prefetch || type->table;
 }

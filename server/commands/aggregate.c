@@ -25,7 +25,7 @@ void target_borrow(struct call *c, struct target *t)
 		copy = listpack_new(t->e->val_len + room);
 	if (copy) {
 		memcpy(copy, entry_value(t->e), t->e->val_len);
-		t->v = (struct value){ ENC_LISTPACK, copy };
+		t->v = (struct value){ entry_encoding(t->e), copy };
 		t->borrowed = true;
 	} else {
 		t->e = store_find(&c->op, &t->key, STORE_WRITE | STORE_PEEK);

@@ -20,6 +20,8 @@
 #include "server/script/script.h"
 #include "store/glob.h"
 #include "store/number.h"
+#include "store/memory.h"
+#include "store/types/hash.h"
 #include "store/types/list.h"
 
 /* The number at the beginning of the text, 0 if there is none: some switches take anything. */
@@ -299,7 +301,15 @@ static void debug_listpack(struct call *c)
 		reply_error(c->reply, "ERR Not a listpack encoded object.");
 		return;
 	}
-	const uint8_t *lp = entry_value(e);
+	const struct value v = value_of(e);
+	uint8_t *pairs = NULL;
+	if (entry_type(e) == STORE_HASH && !(pairs = mem_alloc(hash_pairs_bytes(&v)))) {
+		reply_oom(c->reply);
+		return;
+	}
+	if (pairs)
+		hash_put_pairs(&v, pairs);
+	const uint8_t *lp = pairs ? pairs : v.ptr;
 	log_notice("listpack of %zu bytes, %zu elements", listpack_bytes(lp), listpack_count(lp));
 	for (const uint8_t *p = listpack_first(lp); p; p = listpack_next(lp, p)) {
 		char buf[NUMBER_MAX];
@@ -308,6 +318,7 @@ static void debug_listpack(struct call *c)
 		log_notice("  at %zu, %zu bytes: %.*s", (size_t)(p - lp), listpack_element_bytes(p),
 		           (int)(len < 40 ? len : 40), text);
 	}
+	mem_free(pairs);
 	reply_status(c->reply, "Listpack structure printed on stdout");
 }
 

@@ -8,7 +8,8 @@
 static struct value_limits hash_limits(void)
 {
 	const struct config *cf = config();
-	return (struct value_limits){ .entries = cf->hash_max_listpack_entries, .bytes = cf->hash_max_listpack_value };
+	return (struct value_limits){ .entries = cf->hash_max_listpack_entries, .bytes = cf->hash_max_listpack_value,
+	                              .share = cf->hash_share_fields };
 }
 
 /* The hash that target_lend() found, to be changed; a new one if there is none. false: the reply is written. */
@@ -28,10 +29,21 @@ static bool open_hash(struct call *c, struct target *t)
 
 /* ------------------------------------------------------------------ setting */
 
+/* Several pairs for a hash with a shape: what it has between them is not worth a shape. */
+static bool set_aside_shape(const struct call *c, struct value *v)
+{
+	struct value_item val;
+	for (unsigned i = 2; c->argc > 4 && hash_is_shaped(v) && i < c->argc; i += 2)
+		if (!hash_get(v, c->argv[i].ptr, c->argv[i].len, &val) && hash_unshare(v))
+			return false;
+	return true;
+}
+
 /* Pairs of argv from 2 on; how many were set. */
 static unsigned set_pairs(struct call *c, struct value *v, int64_t *added)
 {
 	struct value_limits limits = hash_limits();
+	bool shares = hash_is_shaped(v) ? c->argc > 4 : hash_len(v) < SHAPE_NAMES_MIN;
 	size_t bytes = 0, longest = 0;
 	unsigned i;
 	for (i = 2; i < c->argc; i++) {
@@ -39,7 +51,7 @@ static unsigned set_pairs(struct call *c, struct value *v, int64_t *added)
 		if (c->argv[i].len > longest)
 			longest = c->argv[i].len;
 	}
-	if (hash_grow(v, &limits, (c->argc - 2) / 2, bytes, longest))
+	if (!set_aside_shape(c, v) || hash_grow(v, &limits, (c->argc - 2) / 2, bytes, longest))
 		return 0;
 	for (i = 2; i < c->argc; i += 2) {
 		const struct arg *f = &c->argv[i], *w = f + 1;
@@ -48,6 +60,8 @@ static unsigned set_pairs(struct call *c, struct value *v, int64_t *added)
 			break;
 		*added += got;
 	}
+	if (shares)
+		hash_share(v, &limits);
 	return (i - 2) / 2;
 }
 
@@ -64,10 +78,13 @@ static bool append_pair(struct call *c, struct target *t)
 {
 	struct value_limits limits = hash_limits();
 	const struct arg *f = &c->argv[2], *w = f + 1;
-	if (!target_lent(t) || c->argc != 4 || !hash_appends(&t->v, &limits, f->ptr, f->len, w->len))
+	struct hash_append how;
+	if (!target_lent(t) || c->argc != 4 || f->len > LISTPACK_MAX || w->len > LISTPACK_MAX ||
+	    !hash_appends(&t->v, &limits, value_item_of(f->ptr, f->len), value_item_of(w->ptr, w->len), &how) ||
+	    !target_insert(c, t, listpack_bytes(t->v.ptr) - 1, how.items, how.n))
 		return false;
-	struct value_item items[2] = { value_item_of(f->ptr, f->len), value_item_of(w->ptr, w->len) };
-	return target_insert(c, t, listpack_bytes(t->v.ptr) - 1, items, 2);
+	hash_appended(&t->v, &how);
+	return true;
 }
 
 /* Memory may run out between two: what was set stays, and the journal gets just that. */
@@ -123,11 +140,14 @@ static bool set_field(struct call *c, struct target *t, const char *val, size_t 
 {
 	struct value_limits limits = hash_limits();
 	const struct arg *field = &c->argv[2];
-	if (hash_set(&t->v, &limits, field->ptr, field->len, val, len) < 0) {
+	int added = hash_set(&t->v, &limits, field->ptr, field->len, val, len);
+	if (added < 0) {
 		target_drop(c, t, STORE_HASH);
 		reply_oom(c->reply);
 		return false;
 	}
+	if (added && hash_len(&t->v) == SHAPE_NAMES_MIN)
+		hash_share(&t->v, &limits);
 	if (!target_keep(c, t, STORE_HASH))
 		return false;
 	call_touch(c, &t->key, NOTIFY_HASH, event);
@@ -219,10 +239,17 @@ static void run_hdel(struct call *c)
 {
 	struct target t;
 	int64_t n = 0;
+	int got = 0;
 	if (!target_find(c, 1, STORE_HASH, &t))
 		return;
-	for (unsigned i = 2; t.e && i < c->argc && hash_len(&t.v); i++)
-		n += hash_delete(&t.v, c->argv[i].ptr, c->argv[i].len);
+	for (unsigned i = 2; t.e && i < c->argc && hash_len(&t.v) && got >= 0; i++) {
+		got = hash_delete(&t.v, c->argv[i].ptr, c->argv[i].len);
+		n += got > 0;
+	}
+	if (__builtin_expect(got < 0, 0)) { /* by the first that is there: nothing was deleted */
+		reply_oom(c->reply);
+		return;
+	}
 	if (n) {
 		call_touch(c, &t.key, NOTIFY_HASH, "hdel");
 		count_more(c, (uint64_t)n);

@@ -479,6 +479,8 @@ enum rdb_value_result rdb_value_load(struct store_op *op, const struct store_key
 		return RDB_VALUE_DAMAGED;
 	}
 	zset_builder_clear(&b.zset);
+	if (!b.err && id == STORE_HASH)
+		hash_share(&b.v, &b.limits.hash);
 	bool empty = !b.err && length_of(id, &b.v) == 0;
 	*e = b.err || empty ? NULL : store_replace(op, key, id, b.v.encoding, b.v.ptr, expire_ms);
 	if (!*e && b.v.ptr)

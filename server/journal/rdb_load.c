@@ -623,10 +623,13 @@ void rdb_load_init(struct rdb_load *l, const struct config *cfg, struct store *s
 {
 	*l = (struct rdb_load){ .store = store, .now_ms = clock_wall_ms(), .checksum = cfg->rdbchecksum };
 	l->delay_us = cfg->key_load_delay_us > 0 ? (unsigned)cfg->key_load_delay_us : 0;
-	l->limits.hash = (struct value_limits){ cfg->hash_max_listpack_entries, cfg->hash_max_listpack_value, 0 };
-	l->limits.zset = (struct value_limits){ cfg->zset_max_listpack_entries, cfg->zset_max_listpack_value, 0 };
-	l->limits.set = (struct value_limits){ cfg->set_max_listpack_entries, cfg->set_max_listpack_value,
-		                               cfg->set_max_intset_entries };
+	l->limits.hash = (struct value_limits){ .entries = cfg->hash_max_listpack_entries,
+		                                .bytes = cfg->hash_max_listpack_value, .share = cfg->hash_share_fields };
+	l->limits.zset = (struct value_limits){ .entries = cfg->zset_max_listpack_entries,
+		                                .bytes = cfg->zset_max_listpack_value };
+	l->limits.set = (struct value_limits){ .entries = cfg->set_max_listpack_entries,
+		                               .bytes = cfg->set_max_listpack_value,
+		                               .intset = cfg->set_max_intset_entries };
 	l->limits.list = (struct list_limits){ cfg->list_max_listpack_size, (unsigned)cfg->list_compress_depth };
 	l->op = (struct store_op){ .store = store, .lfu_decay_min = (unsigned)cfg->lfu_decay_time,
 		                   .lfu_log_factor = (unsigned)cfg->lfu_log_factor };

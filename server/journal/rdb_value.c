@@ -3,6 +3,7 @@
 
 #include "server/journal/rdb_put.h"
 #include "server/journal/rdb_stream.h"
+#include "store/memory.h"
 #include "store/number.h"
 
 /* ------------------------------------------------------------------ parts */
@@ -98,14 +99,33 @@ static void put_set(struct snapshot_buf *b, const struct entry *e)
 		put_item(b, &item);
 }
 
+/* A hash in a listpack: whether its fields are shared is nobody else's business. */
+static void put_pairs(struct snapshot_buf *b, const struct value *v)
+{
+	uint8_t here[1024], *pairs = here;
+	size_t len = hash_pairs_bytes(v);
+	if (!hash_is_shaped(v)) {
+		rdb_put_plain(b, v->ptr, len);
+		return;
+	}
+	if (len > sizeof here && !(pairs = mem_alloc(len))) {
+		b->failed = true;
+		return;
+	}
+	hash_put_pairs(v, pairs);
+	rdb_put_plain(b, pairs, len);
+	if (pairs != here)
+		mem_free(pairs);
+}
+
 static void put_hash(struct snapshot_buf *b, const struct entry *e)
 {
 	const struct value v = value_of(e);
 	struct hash_iter it;
 	struct value_item field, val;
-	if (v.encoding == ENC_LISTPACK) {
+	if (encoding_is_listpack(v.encoding)) {
 		put_type(b, RDB_HASH_LISTPACK, e);
-		rdb_put_plain(b, v.ptr, listpack_bytes(v.ptr));
+		put_pairs(b, &v);
 		return;
 	}
 	put_type(b, RDB_HASH, e);

@@ -7,9 +7,49 @@
 
 /* An element of the table: the field and behind it the value, both as lenbytes. */
 
+#define FIRST (LISTPACK_EMPTY_BYTES - 1)  /* where the first element begins */
+#define VALUES (FIRST + SHAPE_ID_COST)    /* where the values of a hash with a shape begin */
+
 static inline bool is_packed(const struct value *v)
 {
-	return v->encoding == ENC_LISTPACK;
+	return encoding_is_listpack(v->encoding);
+}
+
+/* The id is an integer of 13 bits. */
+static inline const struct shape *shape_in(const uint8_t *lp)
+{
+	return shape_of((lp[FIRST] & 31u) << 8 | lp[FIRST + 1]);
+}
+
+static inline const uint8_t *skip(const uint8_t *p)
+{
+	struct value_item item;
+	return listpack_read(p, &item);
+}
+
+static uint8_t *shaped_value(const uint8_t *lp, int i)
+{
+	const uint8_t *p = lp + VALUES;
+	while (i-- > 0)
+		p = skip(p);
+	return (uint8_t *)(uintptr_t)p;
+}
+
+/* The value of a field in a listpack, or NULL. */
+static inline uint8_t *packed_value(const struct value *v, const char *field, size_t len)
+{
+	if (hash_is_shaped(v)) {
+		int i = shape_index(shape_in(v->ptr), field, len);
+		return i < 0 ? NULL : shaped_value(v->ptr, i);
+	}
+	uint8_t *p = listpack_find(v->ptr, listpack_first(v->ptr), field, len, 1);
+	return p ? listpack_next(v->ptr, p) : NULL;
+}
+
+static inline size_t packed_len(const struct value *v)
+{
+	size_t n = listpack_count(v->ptr);
+	return hash_is_shaped(v) ? n - 1 : n / 2;
 }
 
 static inline size_t pair_size(size_t field_len, size_t val_len)
@@ -64,7 +104,7 @@ int hash_new(struct value *v)
 
 static void free_value(unsigned encoding, void *ptr)
 {
-	if (encoding == ENC_LISTPACK)
+	if (encoding_is_listpack(encoding))
 		listpack_free(ptr);
 	else
 		hashtab_free(ptr, pair_free);
@@ -72,7 +112,7 @@ static void free_value(unsigned encoding, void *ptr)
 
 static size_t free_cost(unsigned encoding, const void *ptr)
 {
-	return encoding == ENC_LISTPACK ? 1 : hashtab_count(ptr);
+	return encoding_is_listpack(encoding) ? 1 : hashtab_count(ptr);
 }
 
 static void *dup_table(const struct hashtab *from)
@@ -100,7 +140,7 @@ static void *dup_table(const struct hashtab *from)
 
 static void *dup_value(unsigned encoding, const void *ptr)
 {
-	return encoding == ENC_LISTPACK ? (void *)listpack_dup(ptr) : (void *)dup_table(ptr);
+	return encoding_is_listpack(encoding) ? (void *)listpack_dup(ptr) : (void *)dup_table(ptr);
 }
 
 static size_t memory(unsigned encoding, const void *ptr, unsigned samples)
@@ -108,7 +148,7 @@ static size_t memory(unsigned encoding, const void *ptr, unsigned samples)
 	struct hashtab_iter it;
 	const void *pair;
 	size_t seen = 0, bytes = 0;
-	if (encoding == ENC_LISTPACK)
+	if (encoding_is_listpack(encoding))
 		return mem_size(ptr);
 	for (hashtab_begin(&it, ptr); (!samples || seen < samples) && (pair = hashtab_next(&it)); seen++)
 		bytes += mem_class(pair_bytes(pair));
@@ -127,7 +167,7 @@ const struct store_type hash_type = {
 
 size_t hash_len(const struct value *v)
 {
-	return is_packed(v) ? listpack_count(v->ptr) / 2 : hashtab_count(v->ptr);
+	return is_packed(v) ? packed_len(v) : hashtab_count(v->ptr);
 }
 
 /* ------------------------------------------------------------------ one form and the other */
@@ -153,7 +193,7 @@ static int unpack(struct value *v, size_t expected)
 	struct hashtab *t = hashtab_new(0);
 	if (!t)
 		return -ENOMEM;
-	hashtab_expect(t, listpack_count(v->ptr) / 2 + expected);
+	hashtab_expect(t, packed_len(v) + expected);
 	for (hash_begin(&it, v); hash_next(&it, &field, &val);) {
 		size_t flen, vlen;
 		const char *f = value_text(&field, fbuf, &flen), *w = value_text(&val, vbuf, &vlen);
@@ -178,14 +218,136 @@ int hash_grow(struct value *v, const struct value_limits *limits, size_t pairs, 
 	return 0;
 }
 
+/* ------------------------------------------------------------------ with a shape and without */
+
+/* The shape of the first fields of a listpack and one more; `last` NULL: and no more. Names in another form than ours, as
+ * other programs may write them, are left alone: what is dumped must be what was restored. */
+static const struct shape *shape_of_pairs(const uint8_t *lp, const struct value_item *last)
+{
+	struct value_item names[SHAPE_NAMES_MAX + 1];
+	size_t n = 0;
+	for (const uint8_t *p = lp + FIRST, *val; *p != LISTPACK_END; p = skip(val)) {
+		struct value_item name;
+		val = listpack_read(p, &name);
+		size_t cost = name.str ? name.len + 2 : listpack_cost_int(name.num);
+		names[n] = name;
+		if (!shape_name(&names[n]) || names[n].str != name.str || (size_t)(val - p) != cost)
+			return NULL;
+		n++;
+	}
+	if (last)
+		names[n++] = *last;
+	return shape_find(shape_fingerprint(NULL, names, n), NULL, names, n);
+}
+
+/* The shape that a hash with one comes to have by another field, or NULL. */
+static const struct shape *shape_with(const struct value *v, const struct value_limits *limits, const char *field,
+                                      size_t len)
+{
+	const struct shape *s = shape_in(v->ptr);
+	struct value_item name = value_item_of(field, len);
+	if (!limits->share || s->count == SHAPE_NAMES_MAX || len > SHAPE_NAME_MAX || !shape_name(&name))
+		return NULL;
+	return shape_find(shape_fingerprint(s, &name, 1), s, &name, 1);
+}
+
+void hash_share(struct value *v, const struct value_limits *limits)
+{
+	const uint8_t *from = v->ptr;
+	if (!limits->share || v->encoding != ENC_LISTPACK || listpack_bytes(from) > HASH_SHAPED_MAX)
+		return;
+	size_t n = listpack_count(from) / 2;
+	const struct shape *s = n < SHAPE_NAMES_MIN || n > SHAPE_NAMES_MAX ? NULL : shape_of_pairs(from, NULL);
+	if (!s)
+		return;
+	size_t total = listpack_bytes(from) - s->cost + SHAPE_ID_COST;
+	uint8_t *lp = listpack_new(total), *to = lp + VALUES;
+	if (!lp)
+		return;
+	listpack_write_head(lp, total, n + 1);
+	listpack_write_int(lp + FIRST, s->id);
+	for (const uint8_t *p = from + FIRST; *p != LISTPACK_END;) {
+		const uint8_t *val = skip(p);
+		p = skip(val);
+		memcpy(to, val, (size_t)(p - val));
+		to += p - val;
+	}
+	*to = LISTPACK_END;
+	listpack_free(v->ptr);
+	*v = (struct value){ ENC_SHAPED, lp };
+}
+
+size_t hash_pairs_bytes(const struct value *v)
+{
+	return listpack_bytes(v->ptr) + (hash_is_shaped(v) ? shape_in(v->ptr)->cost - SHAPE_ID_COST : 0);
+}
+
+void hash_put_pairs(const struct value *v, uint8_t *to)
+{
+	const uint8_t *p = v->ptr;
+	size_t total = hash_pairs_bytes(v);
+	if (!hash_is_shaped(v)) {
+		memcpy(to, p, total);
+		return;
+	}
+	const struct shape *s = shape_in(p);
+	listpack_write_head(to, total, 2 * (size_t)s->count);
+	to += FIRST;
+	p += VALUES;
+	for (unsigned i = 0; i < s->count; i++) {
+		const struct value_item *name = &s->names[i];
+		const uint8_t *val = p;
+		to += name->str ? listpack_write_element(to, name->str, name->len) : listpack_write_int(to, name->num);
+		p = skip(p);
+		memcpy(to, val, (size_t)(p - val));
+		to += p - val;
+	}
+	*to = LISTPACK_END;
+}
+
+int hash_unshare(struct value *v)
+{
+	if (!hash_is_shaped(v))
+		return 0;
+	uint8_t *lp = listpack_new(hash_pairs_bytes(v));
+	if (!lp)
+		return -ENOMEM;
+	hash_put_pairs(v, lp);
+	listpack_free(v->ptr);
+	*v = (struct value){ ENC_LISTPACK, lp };
+	return 0;
+}
+
 /* ------------------------------------------------------------------ single fields */
 
-static int set_packed(struct value *v, const char *field, size_t field_len, const char *val, size_t val_len)
+/* One that has a shape: true if it has still one, with the pair. */
+static bool add_shaped(struct value *v, const struct value_limits *limits, const char *field, size_t field_len,
+                       const char *val, size_t val_len)
 {
-	uint8_t *lp = v->ptr, *p = listpack_find(lp, listpack_first(lp), field, field_len, 1);
+	const struct shape *s = shape_with(v, limits, field, field_len);
+	uint8_t *lp = v->ptr;
+	if (!s || listpack_append(&lp, val, val_len))
+		return false;
+	listpack_write_int(lp + FIRST, s->id);
+	v->ptr = lp;
+	return true;
+}
+
+static int set_packed(struct value *v, const struct value_limits *limits, const char *field, size_t field_len,
+                      const char *val, size_t val_len)
+{
 	int err;
+	if (hash_is_shaped(v) && listpack_bytes(v->ptr) + val_len + 16 > HASH_SHAPED_MAX && (err = hash_unshare(v)))
+		return err;
+	uint8_t *p = packed_value(v, field, field_len), *lp;
+	if (!p && hash_is_shaped(v)) {
+		if (add_shaped(v, limits, field, field_len, val, val_len))
+			return 1;
+		if ((err = hash_unshare(v)))
+			return err;
+	}
+	lp = v->ptr;
 	if (p) {
-		p = listpack_next(lp, p);
 		err = listpack_replace(&lp, &p, val, val_len);
 	} else {
 		struct value_item items[2] = { value_item_of(field, field_len), value_item_of(val, val_len) };
@@ -225,8 +387,8 @@ int hash_set(struct value *v, const struct value_limits *limits, const char *fie
 	if (is_packed(v) && (longest > (uint64_t)limits->bytes || longest > LISTPACK_MAX) && (err = unpack(v, 1)))
 		return err;
 	if (is_packed(v)) {
-		int added = set_packed(v, field, field_len, val, val_len);
-		if (added >= 0 && listpack_count(v->ptr) / 2 > (uint64_t)limits->entries)
+		int added = set_packed(v, limits, field, field_len, val, val_len);
+		if (added >= 0 && packed_len(v) > (uint64_t)limits->entries)
 			unpack(v, 1); /* what cannot be done now is done by the next one */
 		if (added != -EFBIG)
 			return added;
@@ -241,34 +403,48 @@ bool hash_replace_same(const struct value *v, const struct value_limits *limits,
                        const char *val, size_t val_len)
 {
 	size_t longest = field_len > val_len ? field_len : val_len;
-	if (!is_packed(v) || longest > (uint64_t)limits->bytes || listpack_count(v->ptr) / 2 > (uint64_t)limits->entries)
+	if (!is_packed(v) || longest > (uint64_t)limits->bytes || packed_len(v) > (uint64_t)limits->entries)
 		return false;
-	uint8_t *p = listpack_find(v->ptr, listpack_first(v->ptr), field, field_len, 1);
-	if (!p)
-		return false;
-	p = listpack_next(v->ptr, p);
-	if (listpack_element_bytes(p) != listpack_cost(val, val_len))
+	uint8_t *p = packed_value(v, field, field_len);
+	if (!p || listpack_element_bytes(p) != listpack_cost(val, val_len))
 		return false;
 	listpack_write_element(p, val, val_len);
 	return true;
 }
 
-bool hash_appends(const struct value *v, const struct value_limits *limits, const char *field, size_t field_len,
-                  size_t val_len)
+bool hash_appends(const struct value *v, const struct value_limits *limits, struct value_item field,
+                  struct value_item val, struct hash_append *how)
 {
-	size_t longest = field_len > val_len ? field_len : val_len;
-	return is_packed(v) && longest <= (uint64_t)limits->bytes &&
-	       listpack_count(v->ptr) / 2 < (uint64_t)limits->entries &&
-	       !listpack_find(v->ptr, listpack_first(v->ptr), field, field_len, 1);
+	size_t longest = field.len > val.len ? field.len : val.len;
+	if (!is_packed(v) || longest > (uint64_t)limits->bytes || packed_len(v) >= (uint64_t)limits->entries ||
+	    packed_value(v, field.str, field.len))
+		return false;
+	if (hash_is_shaped(v)) {
+		const struct shape *s = listpack_bytes(v->ptr) + val.len + 16 > HASH_SHAPED_MAX
+		                                ? NULL
+		                                : shape_with(v, limits, field.str, field.len);
+		*how = (struct hash_append){ { val }, 1, s ? s->id : 0 };
+		return s;
+	}
+	*how = (struct hash_append){ { field, val }, 2, 0 };
+	/* By the last name that it needs it may get a shape: that is not done where it stands. */
+	return !(limits->share && packed_len(v) == SHAPE_NAMES_MIN - 1 && shape_name(&field) &&
+	         shape_of_pairs(v->ptr, &field));
+}
+
+void hash_appended(const struct value *v, const struct hash_append *how)
+{
+	if (how->id)
+		listpack_write_int((uint8_t *)v->ptr + FIRST, how->id);
 }
 
 bool hash_get(const struct value *v, const char *field, size_t len, struct value_item *val)
 {
 	struct value_item name;
 	if (is_packed(v)) {
-		const uint8_t *p = listpack_find(v->ptr, listpack_first(v->ptr), field, len, 1);
+		const uint8_t *p = packed_value(v, field, len);
 		if (p)
-			listpack_get(listpack_next(v->ptr, p), val);
+			listpack_get(p, val);
 		return p;
 	}
 	const void *pair = hashtab_find(v->ptr, hashtab_hash(field, len), field, len);
@@ -277,20 +453,25 @@ bool hash_get(const struct value *v, const char *field, size_t len, struct value
 	return pair;
 }
 
-bool hash_delete(struct value *v, const char *field, size_t len)
+int hash_delete(struct value *v, const char *field, size_t len)
 {
+	if (hash_is_shaped(v)) {
+		int err = shape_index(shape_in(v->ptr), field, len) < 0 ? 0 : hash_unshare(v);
+		if (err || hash_is_shaped(v))
+			return err;
+	}
 	if (is_packed(v)) {
 		uint8_t *lp = v->ptr, *p = listpack_find(lp, listpack_first(lp), field, len, 1);
 		if (!p)
-			return false;
+			return 0;
 		listpack_delete(&lp, &p, 2);
 		v->ptr = lp;
-		return true;
+		return 1;
 	}
 	void *pair = hashtab_remove(v->ptr, hashtab_hash(field, len), field, len);
 	if (pair)
 		pair_free(pair);
-	return pair;
+	return pair != NULL;
 }
 
 /* ------------------------------------------------------------------ many fields */
@@ -298,10 +479,15 @@ bool hash_delete(struct value *v, const char *field, size_t len)
 void hash_begin(struct hash_iter *it, const struct value *v)
 {
 	it->lp = is_packed(v) ? v->ptr : NULL;
-	if (it->lp)
-		it->p = it->lp + LISTPACK_EMPTY_BYTES - 1;
-	else
+	it->names = NULL;
+	if (!it->lp) {
 		hashtab_begin(&it->table, v->ptr);
+	} else if (hash_is_shaped(v)) {
+		it->p = it->lp + VALUES;
+		it->names = shape_in(it->lp)->names;
+	} else {
+		it->p = it->lp + FIRST;
+	}
 }
 
 bool hash_next(struct hash_iter *it, struct value_item *field, struct value_item *val)
@@ -314,7 +500,11 @@ bool hash_next(struct hash_iter *it, struct value_item *field, struct value_item
 	}
 	if (*it->p == LISTPACK_END)
 		return false;
-	it->p = listpack_read(listpack_read(it->p, field), val);
+	if (it->names)
+		*field = *it->names++;
+	else
+		it->p = listpack_read(it->p, field);
+	it->p = listpack_read(it->p, val);
 	return true;
 }
 
@@ -351,8 +541,13 @@ uint64_t hash_scan(const struct value *v, uint64_t cursor, size_t count, hash_vi
 
 void hash_random(const struct value *v, struct value_item *field, struct value_item *val)
 {
-	if (is_packed(v)) {
-		uint64_t i = value_random_below(listpack_count(v->ptr) / 2);
+	if (hash_is_shaped(v)) {
+		const struct shape *s = shape_in(v->ptr);
+		int i = (int)value_random_below(s->count);
+		*field = s->names[i];
+		listpack_get(shaped_value(v->ptr, i), val);
+	} else if (is_packed(v)) {
+		uint64_t i = value_random_below(packed_len(v));
 		const uint8_t *p = listpack_at(v->ptr, (int64_t)i * 2);
 		listpack_get(p, field);
 		listpack_get(listpack_next(v->ptr, p), val);

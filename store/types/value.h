@@ -22,6 +22,7 @@ struct value {
 struct value_limits {
 	int64_t entries, bytes; /* of the listpack */
 	int64_t intset;         /* sets: integers */
+	bool share;             /* hashes: the names of fields */
 };
 
 static inline struct value value_of(const struct entry *e)

@@ -49,7 +49,7 @@ static void put_text(struct store_op *op, const char *name, const char *text, in
 	ck_assert_ptr_nonnull(store_set_string(op, &key, text, strlen(text), expire_ms));
 }
 
-static const struct value_limits limits = { 8, 20, 8 };
+static const struct value_limits limits = { 8, 20, 8, true };
 static const struct list_limits list_limits = { -1, 0 };
 
 /* n elements of every aggregate type. */

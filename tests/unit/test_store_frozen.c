@@ -13,7 +13,7 @@
 #define KEYS 80
 #define DBS 3
 
-static const struct value_limits limits = { 8, 20, 8 };
+static const struct value_limits limits = { 8, 20, 8, true };
 
 /* What a key holds: type, number and sum of its elements; 0: nothing. */
 struct cut {

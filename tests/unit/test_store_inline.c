@@ -7,7 +7,7 @@
 #include "tests/lib/store_fixture.h"
 #include "tests/lib/suite.h"
 
-static const struct value_limits limits = { .entries = 512, .bytes = 64 };
+static const struct value_limits limits = { .entries = 512, .bytes = 64, .share = true };
 
 static void fill(struct value *v, unsigned fields)
 {

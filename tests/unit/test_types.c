@@ -12,8 +12,8 @@
 #include "store/types/set.h"
 #include "tests/lib/suite.h"
 
-static const struct value_limits unlimited = { INT64_MAX, INT64_MAX, INT64_MAX };
-static const struct value_limits tight = { 8, 20, 8 };
+static const struct value_limits unlimited = { INT64_MAX, INT64_MAX, INT64_MAX, true };
+static const struct value_limits tight = { 8, 20, 8, true };
 
 /* Bytes that cost no memory as long as they are only read. */
 static char *zeros(size_t n)
