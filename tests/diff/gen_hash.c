@@ -3,10 +3,17 @@
 
 #include "tests/diff/gen.h"
 
+/* The fields of records, which are set in this order. */
+static const char *const record[] = { "id", "name", "7", "postal address", "mail", "age", "phone", "fax", NULL };
+enum { RECORD = sizeof record / sizeof *record - 1, RECORDS = 30 };
+
 static void hash_key(struct gen *g)
 {
 	static const char *const keys[] = { "h0", "h1", "h2", "h3", "{h}4", NULL };
-	if (gen_chance(g, 92))
+	char name[16];
+	if (gen_chance(g, 30))
+		gen_bytes(g, name, (size_t)snprintf(name, sizeof name, "record%u", gen_below(g, RECORDS)));
+	else if (gen_chance(g, 92))
 		gen_text(g, gen_pick(g, keys));
 	else
 		gen_key(g);
@@ -15,6 +22,10 @@ static void hash_key(struct gen *g)
 static void field(struct gen *g)
 {
 	char name[24];
+	if (gen_chance(g, 20)) {
+		gen_text(g, gen_pick(g, record));
+		return;
+	}
 	if (gen_chance(g, 80))
 		gen_bytes(g, name, (size_t)snprintf(name, sizeof name, gen_chance(g, 50) ? "f%u" : "%u", gen_below(g, 12)));
 	else if (gen_chance(g, 70))
@@ -44,6 +55,31 @@ static void make_set(struct gen *g, const struct gen_row *row)
 			gen_value(g);
 	}
 	gen_end(g, row);
+}
+
+/* A record is made, at once or one field after the other, from the first on: many have the same fields. */
+static void make_record(struct gen *g, const struct gen_row *row)
+{
+	char key[16], line[64];
+	uint32_t n = 1 + gen_below(g, RECORD), i = gen_below(g, RECORDS);
+	bool at_once = gen_chance(g, 50);
+	size_t key_len = (size_t)snprintf(key, sizeof key, "record%u", i);
+	snprintf(line, sizeof line, "DEL %s", key);
+	if (gen_chance(g, 70))
+		gen_line(g, line, CMP_EXACT, 1);
+	for (i = 0; i < n; i++) {
+		if (!i || !at_once) {
+			gen_begin(g, row);
+			gen_bytes(g, key, key_len);
+		}
+		gen_text(g, record[i]);
+		if (gen_chance(g, 40))
+			number(g);
+		else
+			gen_small_value(g);
+		if (!at_once || i == n - 1)
+			gen_end(g, row);
+	}
 }
 
 static void make_setnx(struct gen *g, const struct gen_row *row)
@@ -158,6 +194,7 @@ static const struct gen_row rows[] = {
 	{ "hrandfield", make_random_all, 3, GEN_FIXED, CMP_UNORDERED },
 	{ "hscan", make_scan, 4, GEN_TIMED, CMP_UNORDERED },
 	{ "hset", make_set, 12, 0, CMP_EXACT },
+	{ "hset", make_record, 12, GEN_FIXED, CMP_EXACT },
 	{ "hsetnx", make_setnx, 4, 0, CMP_EXACT },
 	{ "hstrlen", make_field, 3, 0, CMP_EXACT },
 	{ "hvals", make_key, 3, 0, CMP_UNORDERED },

@@ -420,7 +420,7 @@ int main(int argc, char **argv)
 		result = run_schedule(&r, schedule_run, " --schedules", o.seed + (uint64_t)i, o.resp ? o.resp : i % 2 ? 3 : 2);
 	for (long i = 0; i < o.messages && r.mismatches < r.max && !result; i++)
 		result = run_schedule(&r, messages_run, " --messages", o.seed + (uint64_t)i, o.resp ? o.resp : i % 2 ? 3 : 2);
-	bool all = !r.groups;
+	bool all = !r.groups, hashes = all || !strcmp(r.groups, "hash");
 	if (all && !result && !(result = sides_begin(&r.sides, 2))) {
 		fields_compare(&r.sides, schedule_differs, &r);
 		sides_end(&r.sides);
@@ -432,6 +432,8 @@ int main(int argc, char **argv)
 	int missing = 0;
 	if (!result && all && r.commands >= 100000 && !r.mismatches)
 		missing = sides_print_uncovered(&r.sides);
+	if (!result && hashes && r.commands >= 10000 && !r.mismatches)
+		missing += sides_print_unshared(&r.sides);
 	if (sides_stop(&r.sides))
 		result = -1;
 	gen_free(&r.gen);

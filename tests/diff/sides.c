@@ -209,3 +209,21 @@ int sides_print_uncovered(struct sides *s)
 	resp_close(c);
 	return missing;
 }
+
+int sides_print_unshared(struct sides *s)
+{
+	int missing = 0;
+	for (int i = 1; i < s->n; i++) {
+		struct resp_client *c = resp_connect(s->side[i].proc.port);
+		struct resp_value *info = c ? resp_ask(c, "INFO memory") : NULL;
+		const char *at = info && info->text ? strstr(info->text, "hash_shapes:") : NULL;
+		long shapes = at ? strtol(at + 12, NULL, 10) : 0;
+		if (shapes < 5) {
+			printf("%ld lists of fields are shared by hashes of %s\n", shapes, s->side[i].name);
+			missing++;
+		}
+		resp_value_free(info);
+		resp_close(c);
+	}
+	return missing;
+}

@@ -41,5 +41,7 @@ void sides_check_journal(struct sides *s, sides_fail *fail, void *ctx);
 void sides_note_coverage(struct sides *s);
 /* Rows of Shoal's command table that were never called, printed; their number. */
 int sides_print_uncovered(struct sides *s);
+/* Whether no hashes have shared their fields anywhere, which is printed. */
+int sides_print_unshared(struct sides *s);
 
 #endif
