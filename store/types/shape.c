@@ -27,6 +27,7 @@ static struct shape_block *blocks;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static _Thread_local uint64_t seen[1 << SEEN_BITS];
+static _Thread_local unsigned collisions;
 
 /* ------------------------------------------------------------------ fingerprints */
 
@@ -212,12 +213,16 @@ static const struct shape *make(uint64_t fp, const struct shape *base, const str
 	return s;
 }
 
-/* Whether the list was seen often enough. One that falls on the place of another takes it. */
+/* Whether the list was seen often enough. One that falls on the place of another takes it in one case of a few, so that two
+ * that come in turns are not both begun again and again, while what comes no more goes. */
 static bool note_seen(uint64_t fp)
 {
 	uint64_t *at = &seen[fp >> (64 - SEEN_BITS)];
-	if ((*at ^ fp) & ~(uint64_t)SEEN_COUNT)
+	if ((*at ^ fp) & ~(uint64_t)SEEN_COUNT) {
+		if (*at && ++collisions % SHAPE_SIGHTINGS)
+			return false;
 		*at = fp & ~(uint64_t)SEEN_COUNT;
+	}
 	if ((++*at & SEEN_COUNT) < SHAPE_SIGHTINGS)
 		return false;
 	*at = 0;
@@ -267,4 +272,5 @@ void shape_clear(void)
 	atomic_store(&bytes, 0);
 	atomic_store(&full, false);
 	memset(seen, 0, sizeof seen);
+	collisions = 0;
 }

@@ -70,11 +70,11 @@ enum { MANY = 100, LAST = MANY - 1 };
 static void make_all(void)
 {
 	expect(c, "CONFIG SET hash-share-fields no", OK);
-	at_once(c, "plain", 0, MANY);
+	at_once(c, "off", 0, MANY);
 	expect(c, "CONFIG SET hash-share-fields yes", OK);
 	one_by_one(c, "one", 0, MANY);
 	at_once(c, "all", 0, MANY);
-	ck_assert_int_le(memory("one", LAST), memory("plain", LAST) - 30);
+	ck_assert_int_le(memory("one", LAST), memory("off", LAST) - 30);
 	ck_assert_int_eq(memory("all", LAST), memory("one", LAST));
 }
 
@@ -101,13 +101,13 @@ START_TEST(nothing_else_is_seen)
 	make_all();
 	ck_assert_int_ge(info_int(c, "memory", "hash_shapes"), 3);
 	for (int i = 0; i < MANY; i += 9) {
-		expect_same("one", "plain", i);
-		expect_same("all", "plain", i);
+		expect_same("one", "off", i);
+		expect_same("all", "off", i);
 	}
 	snprintf(line, sizeof line, "COPY one:%d copied:%d", LAST, LAST);
 	expect_int(c, line, 1);
-	expect_same("copied", "plain", LAST);
-	ck_assert_int_le(memory("copied", LAST), memory("plain", LAST) - 30);
+	expect_same("copied", "off", LAST);
+	ck_assert_int_le(memory("copied", LAST), memory("off", LAST) - 30);
 	expect(c, "RPUSH ids 99 5", ":2\r\n");
 	expect(c, "SORT ids BY one:*->12 GET one:*->postal-address GET one:*->none",
 	       "*4\r\n$12\r\naddress of 5\r\n$-1\r\n$13\r\naddress of 99\r\n$-1\r\n");
@@ -120,19 +120,19 @@ END_TEST
 START_TEST(restored)
 {
 	make_all();
-	struct resp_value *v = resp_ask(c, "DUMP plain:99");
+	struct resp_value *v = resp_ask(c, "DUMP off:99");
 	ck_assert_ptr_nonnull(v);
 	for (int i = 0; i < MANY; i++) {
 		char key[32];
-		int len = snprintf(key, sizeof key, "back:%d", i);
+		int len = snprintf(key, sizeof key, "new:%d", i);
 		struct resp_bytes argv[] = { { "RESTORE", 7 }, { key, (size_t)len }, { "0", 1 }, { v->text, v->len } };
 		ck_assert(resp_send_argv(c, 4, argv));
 		expect_reply(c, OK);
 	}
 	resp_value_free(v);
-	expect_same("back", "plain", LAST);
-	ck_assert_int_eq(memory("back", LAST), memory("one", LAST));
-	ck_assert_int_le(memory("back", LAST), memory("plain", LAST) - 30);
+	expect_same("new", "off", LAST);
+	ck_assert_int_eq(memory("new", LAST), memory("one", LAST));
+	ck_assert_int_le(memory("new", LAST), memory("off", LAST) - 30);
 }
 END_TEST
 
@@ -150,17 +150,17 @@ START_TEST(changes)
 		/* One after the other on one hash; and each alone. */
 		int alone = (int)i + 50;
 		for (int k = LAST; k >= 0; k = k == LAST ? alone : -1) {
-			char *got = ask_text(c, lines[i], "one", k), *want = ask_text(c, lines[i], "plain", k);
+			char *got = ask_text(c, lines[i], "one", k), *want = ask_text(c, lines[i], "off", k);
 			char *exists = ask_text(c, "EXISTS %s:%d", "one", k);
 			ck_assert_str_eq(got, want);
 			if (!strncmp(exists, ":1", 2))
-				expect_same("one", "plain", k);
+				expect_same("one", "off", k);
 			free(exists);
 			free(got);
 			free(want);
 		}
 	}
-	expect_int(c, "EXISTS one:99 plain:99", 0);
+	expect_int(c, "EXISTS one:99 off:99", 0);
 }
 END_TEST
 
@@ -171,11 +171,11 @@ START_TEST(growing)
 	make_all();
 	for (int i = 0; i < MANY; i++) {
 		expect_int_f(c, "HSET %s:%d street s%d", "one", i, 1);
-		expect_int_f(c, "HSET %s:%d street s%d", "plain", i, 1);
+		expect_int_f(c, "HSET %s:%d street s%d", "off", i, 1);
 	}
-	ck_assert_int_le(memory("one", LAST), memory("plain", LAST) - 36);
-	expect_same("one", "plain", LAST);
-	expect_same("one", "plain", 0);
+	ck_assert_int_le(memory("one", LAST), memory("off", LAST) - 36);
+	expect_same("one", "off", LAST);
+	expect_same("one", "off", 0);
 	memset(value, 'v', 65);
 	value[65] = 0;
 	snprintf(line, sizeof line, "HSET one:99 street %s", value);
@@ -192,11 +192,11 @@ START_TEST(growing)
 	/* Off: what has a shape keeps it until it gets another field. */
 	expect(c, "CONFIG SET hash-share-fields no", OK);
 	expect_int(c, "HSET one:97 12 1", 0);
-	expect_int(c, "HSET plain:97 12 1", 0);
-	ck_assert_int_le(memory("one", 97), memory("plain", 97) - 36);
+	expect_int(c, "HSET off:97 12 1", 0);
+	ck_assert_int_le(memory("one", 97), memory("off", 97) - 36);
 	expect_int(c, "HSET one:97 more 1", 1);
-	expect_int(c, "HSET plain:97 more 1", 1);
-	ck_assert_int_eq(memory("one", 97), memory("plain", 97));
+	expect_int(c, "HSET off:97 more 1", 1);
+	ck_assert_int_eq(memory("one", 97), memory("off", 97));
 	expect(c, "CONFIG SET hash-share-fields yes", OK);
 }
 END_TEST
@@ -230,10 +230,10 @@ static void reload(const char *config, const char *save)
 	snprintf(dir, sizeof dir, "%s", p.dir);
 	p.keep_dir = true;
 	expect(a, "CONFIG SET hash-share-fields no", OK);
-	expect_int(a, "DEL plain:499", 0);
-	at_once(a, "plain", 499, 500);
-	int64_t alone = ask_int(a, "MEMORY USAGE plain:499");
-	expect_int(a, "DEL plain:499", 1);
+	expect_int(a, "DEL off:499", 0);
+	at_once(a, "off", 499, 500);
+	int64_t alone = ask_int(a, "MEMORY USAGE off:499");
+	expect_int(a, "DEL off:499", 1);
 	resp_close(a);
 	ck_assert_int_eq(proc_stop(&p), 0);
 	ck_assert_int_eq(proc_start(&p, &(struct proc_spec){ .config = config, .dir = dir }), 0);

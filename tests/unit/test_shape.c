@@ -107,6 +107,21 @@ START_TEST(test_made_up_names)
 }
 END_TEST
 
+/* Two that a thread counts in one place, and that come in turns. */
+START_TEST(test_in_turns)
+{
+	struct list l[2];
+	shape_clear();
+	for (unsigned k = 0; k < 2; k++)
+		list_make(&l[k], k, 4);
+	for (int i = 0; i < 3 * SHAPE_SIGHTINGS; i++)
+		for (unsigned k = 0; k < 2; k++)
+			shape_find(4096 * (k + 1), NULL, l[k].names, l[k].n);
+	ck_assert_uint_eq(shape_count(), 2);
+	shape_clear();
+}
+END_TEST
+
 START_TEST(test_bounds)
 {
 	struct list l, first;
@@ -511,6 +526,7 @@ int main(void)
 	TCase *tc = tcase_create("shapes");
 	tcase_add_test(tc, test_admission);
 	tcase_add_test(tc, test_made_up_names);
+	tcase_add_test(tc, test_in_turns);
 	tcase_add_test(tc, test_bounds);
 	tcase_add_test(tc, test_chain);
 	tcase_add_test(tc, test_collision);
