@@ -21,12 +21,6 @@ struct delivery {
 	char bytes[];
 };
 
-/* Messages for the client in execution that came while its EXEC was half answered. */
-static _Thread_local struct {
-	uint64_t client; /* 0: none */
-	struct reply reply;
-} aside;
-
 static void deliver(struct net_loop *l, struct net_msg *m);
 
 bool pubsub_post(unsigned loop, enum pubsub_kind kind, uint64_t number, const struct arg *topic, const struct arg *name,
@@ -82,19 +76,6 @@ static void encode_batch(struct delivery *first, const struct delivery *last, bo
 	}
 }
 
-static void hand_over(struct client *c, const char *bytes, size_t len)
-{
-	if (worker_current->writing != c) {
-		push_to(c, bytes, len);
-		return;
-	}
-	if (!aside.client)
-		reply_init_memory(&aside.reply, c->resp);
-	aside.client = c->id;
-	reply_raw(&aside.reply, bytes, len);
-	worker_current->output_grew = true; /* pubsub_after_command() is called */
-}
-
 /* To one loop's subscribers, all messages to each at once. */
 static void deliver_batch(struct pubsub_sub *s, struct delivery *first, const struct delivery *last)
 {
@@ -117,7 +98,7 @@ static void deliver_batch(struct pubsub_sub *s, struct delivery *first, const st
 		const struct delivery *d = first; /* or the first one since the subscription */
 		while (seen >= d->number)
 			d = next_of(d);
-		hand_over(s->client, bytes + d->at[resp3], len - d->at[resp3]);
+		push_to(s->client, bytes + d->at[resp3], len - d->at[resp3]);
 	}
 	reply_clear(&encoded[0]);
 	reply_clear(&encoded[1]);
@@ -162,14 +143,6 @@ void pubsub_settle(struct client *c)
 void pubsub_after_command(struct client *c)
 {
 	struct worker *w = worker_current;
-	if (aside.client) {
-		size_t len;
-		const char *bytes = reply_bytes(&aside.reply, &len);
-		if (aside.client == c->id && !aside.reply.failed)
-			push_to(c, bytes, len);
-		reply_clear(&aside.reply);
-		aside.client = 0;
-	}
 	if ((c->flags & CLIENT_PUBSUB) && !w->restricted)
 		net_loop_run_posted(w->net, deliver);
 }

@@ -37,6 +37,10 @@ void tracking_off(struct client *c);
 /* A command of a tracking client ran; its locks are still held. nested: within EXEC or a script. */
 void tracking_after(struct call *c, bool nested);
 
+/* What a client changed itself it is told behind the reply of its command, or of its whole EXEC, and what it changed before
+ * it switched tracking off or to another mode in the middle of that. */
+void tracking_settle(void);
+
 /* What CLIENT TRACKINGINFO tells; 0 if it is off. */
 unsigned tracking_flags(const struct client *c);
 void tracking_set_caching(struct client *c);

@@ -11,6 +11,7 @@
 #include "server/reply.h"
 #include "server/server.h"
 #include "server/tracking.h"
+#include "server/worker.h"
 
 struct note {
 	struct net_msg msg;
@@ -196,6 +197,9 @@ static void run_prefix(struct net_loop *l, struct net_msg *m)
 	free(n);
 }
 
+/* One that has been posted is for the client whose command is under way. */
+static _Thread_local bool own_posted;
+
 static void run_all(struct net_loop *l, struct net_msg *m)
 {
 	struct note *n = (struct note *)m;
@@ -206,10 +210,34 @@ static void run_all(struct net_loop *l, struct net_msg *m)
 	free(n);
 }
 
+static void expect_own(void)
+{
+	own_posted = true;
+	worker_current->output_grew = true; /* turn.c calls tracking_settle() */
+}
+
+static bool under_way(uint64_t client)
+{
+	const struct worker *w = worker_current;
+	return w && w->executing && w->executing->id == client;
+}
+
+void tracking_settle(void)
+{
+	struct worker *w = worker_current;
+	if (!own_posted || w->restricted)
+		return;
+	own_posted = false;
+	net_loop_run_posted(w->net, run_key);
+	net_loop_run_posted(w->net, run_all);
+}
+
 void tracking_note_key(unsigned loop, net_conn_id conn, uint64_t client, uint64_t sender, const char *key, size_t len)
 {
 	struct note n = { .conn = conn, .client = client, .sender = sender, .len = len };
 	post(loop, &n, key, run_key);
+	if (under_way(client))
+		expect_own();
 }
 
 void tracking_note_prefix(unsigned loop, uint64_t sender, const char *key, size_t len)
@@ -223,4 +251,6 @@ void tracking_note_all(unsigned loop)
 	struct note n = { .all = true };
 	if (!atomic_exchange(&notes.loop[loop].flush_posted, true))
 		post(loop, &n, "", run_all);
+	if (worker_current && worker_current->index == loop && worker_current->executing && worker_current->executing->tracking)
+		expect_own();
 }

@@ -18,7 +18,9 @@
 #include "server/journal/journal.h"
 #include "server/log.h"
 #include "server/pubsub.h"
+#include "server/push.h"
 #include "server/server.h"
+#include "server/tracking.h"
 #include "server/worker.h"
 
 #define BATCH 64
@@ -421,7 +423,9 @@ static bool run_item(struct worker *w, struct client *c, struct turn_item *it)
 		net_close_now(c->conn, ENOMEM);
 	} else if (__builtin_expect(w->output_grew, 0)) {
 		worker_end_output(w);
+		push_after_command(c);
 		pubsub_after_command(c);
+		tracking_settle();
 		check_output(w, c);
 	}
 	return true;

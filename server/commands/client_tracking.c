@@ -138,6 +138,7 @@ static void switch_on(struct call *c)
 
 void client_tracking(struct call *c)
 {
+	tracking_settle();
 	if (arg_is(&c->argv[2], "on") && c->client->conn) {
 		switch_on(c);
 	} else if (arg_is(&c->argv[2], "off")) {

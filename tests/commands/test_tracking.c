@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tests/lib/expect.h"
 
@@ -248,6 +249,46 @@ START_TEST(test_the_table_is_bounded)
 }
 END_TEST
 
+/* Lines in one piece, and all that comes back. */
+static void expect_pipeline(struct resp_client *t, const char *lines, const char *replies)
+{
+	char got[1024] = "";
+	size_t n = 0, len = strlen(replies);
+	ck_assert_int_eq(send(t->fd, lines, strlen(lines), MSG_NOSIGNAL), (ssize_t)strlen(lines));
+	for (ssize_t r; n < len && (r = recv(t->fd, got + n, len - n, 0)) > 0;)
+		n += (size_t)r;
+	ck_assert_str_eq(got, replies);
+}
+
+/* What a client changed itself it is told behind that command's reply, whatever it says next. */
+START_TEST(test_own_changes_in_a_pipeline)
+{
+	static const char *const next[][2] = { { "CLIENT TRACKING OFF\r\n", OK }, { "CLIENT TRACKING ON NOLOOP\r\n", OK },
+		                               { "PING\r\n", "+PONG\r\n" }, { "RESET\r\n", "+RESET\r\n" } };
+	static const char *const change[][2] = {
+		{ "SET k 1\r\n", OK INVALIDATE("1", "k") },
+		{ "FLUSHALL\r\n", OK FLUSHED },
+		{ "MULTI\r\nSET k 1\r\nCLIENT TRACKING OFF\r\nPING\r\nEXEC\r\n",
+		  OK "+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n" OK OK "+PONG\r\n" INVALIDATE("1", "k") },
+		{ "EVAL \"redis.call('set', 'k', 1) return 7\" 1 k\r\n", ":7\r\n" INVALIDATE("1", "k") },
+		{ "CLIENT REPLY OFF\r\nSET k 1\r\nCLIENT REPLY ON\r\n", INVALIDATE("1", "k") OK },
+	};
+	char lines[256], replies[256];
+	for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
+		for (size_t k = 0; k < sizeof next / sizeof *next; k++) {
+			struct resp_client *t = tracker("");
+			expect_any(t, "GET k");
+			snprintf(lines, sizeof lines, "%s%sPING\r\n", change[i][0], next[k][0]);
+			snprintf(replies, sizeof replies, "%s%s+PONG\r\n", change[i][1], next[k][1]);
+			expect_pipeline(t, lines, replies);
+			expect_silence(t);
+			resp_close(t);
+		}
+	}
+}
+END_TEST
+
 COMMAND_TESTS("tracking", test_readers_are_told_once, test_resp2_without_redirect, test_own_changes_come_too_unless_noloop,
+              test_own_changes_in_a_pipeline,
               test_expiry_flush_and_transactions, test_optin_and_optout, test_broadcasts_by_prefix, test_from_keys_to_broadcasts,
               test_redirect_to_a_subscriber, test_what_cannot_be, test_the_table_is_bounded)
