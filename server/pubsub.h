@@ -34,6 +34,8 @@ unsigned pubsub_count_of(const struct client *c, enum pubsub_kind kind);
 /* Returns the number of receivers. Any loop. */
 uint64_t pubsub_publish(enum pubsub_kind kind, const void *name, size_t len, const void *text, size_t text_len);
 
+/* Before EXEC answers: what is on its way goes out, as a queued command may end the subscription. */
+void pubsub_before_exec(struct client *c);
 /* Between two commands of c, whose output is closed: what it published to itself goes out. */
 void pubsub_after_command(struct client *c);
 

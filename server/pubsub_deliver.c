@@ -129,15 +129,26 @@ static void deliver(struct net_loop *l, struct net_msg *m)
 
 /* ------------------------------------------------------------------ before their turn in the mailbox */
 
-void pubsub_settle(struct client *c)
+/* between: no reply is half written, the messages may stand here. */
+static void settle(struct client *c, bool between)
 {
 	struct worker *w = worker_current;
-	bool between = w->writing == c && !txn_is_exec(w->call.cmd); /* two replies: the messages may stand there */
+	between = between && w->writing == c;
 	if (between)
 		worker_end_output(w);
 	net_loop_run_posted(w->net, deliver);
 	if (between)
 		turn_reopen_output(w, c);
+}
+
+void pubsub_settle(struct client *c)
+{
+	settle(c, !txn_is_exec(worker_current->call.cmd));
+}
+
+void pubsub_before_exec(struct client *c)
+{
+	settle(c, true);
 }
 
 void pubsub_after_command(struct client *c)

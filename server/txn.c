@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "server/client.h"
+#include "server/pubsub.h"
 #include "server/server.h"
 #include "server/touch.h"
 #include "server/worker.h"
@@ -313,6 +314,9 @@ static bool plan_command(struct call *c, const struct queued *q, struct store_lo
 	enum exec_class class = q->cmd->classify ? q->cmd->classify(q->argv, q->argc) : q->cmd->class;
 	if (class == EXEC_ALONE || class == EXEC_SERVICE || q->cmd->plan)
 		return false;
+	/* What others publish meanwhile would come behind the end of the subscription. */
+	if ((c->client->flags & CLIENT_PUBSUB) && strstr(q->cmd->name, "unsubscribe"))
+		return false;
 	if (class == EXEC_LOCAL)
 		return true;
 	struct key_refs keys;
@@ -390,6 +394,8 @@ void txn_exec(struct call *c)
 	} else if (changed) {
 		reply_null_array(c->reply);
 	} else {
+		if (cl->flags & CLIENT_PUBSUB)
+			pubsub_before_exec(cl);
 		reply_array(c->reply, t->n);
 		for (unsigned i = 0; i < t->n; i++)
 			dispatch_nested(c, t->queue[i]->cmd, t->queue[i]->argv, t->queue[i]->argc);

@@ -295,5 +295,32 @@ START_TEST(test_slow_subscriber)
 }
 END_TEST
 
+/* What was published before EXEC comes before its reply, and so never behind the end of the subscription. */
+START_TEST(test_unsubscribe_in_exec)
+{
+	struct resp_client *s = connect_to(&server), *p = connect_to(&server);
+	expect_any(s, "HELLO 3");
+	for (int i = 0; i < 5; i++) {
+		expect(s, "SUBSCRIBE a", ">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+		expect(s, "MULTI", "+OK\r\n");
+		expect(s, "UNSUBSCRIBE a", "+QUEUED\r\n");
+		resp_send(c, "DEBUG SLEEP 0.1"); /* on one loop both are read in one turn */
+		resp_send(p, "PUBLISH a x");
+		resp_send(s, "EXEC");
+		struct resp_value *v = resp_read_value(p);
+		ck_assert(v && v->type == ':');
+		if (v->integer == 1)
+			expect_reply(s, ">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
+		resp_value_free(v);
+		expect_reply(s, "*1\r\n>3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n");
+		expect_reply(c, "+OK\r\n");
+		expect(s, "PING", "+PONG\r\n");
+	}
+	resp_close(s);
+	resp_close(p);
+}
+END_TEST
+
 COMMAND_TESTS("pubsub", test_confirmations, test_messages, test_questions, test_one_batch, test_to_itself,
-              test_without_replies, test_short_subscriptions, test_one_order, test_keyspace_events, test_slow_subscriber)
+              test_without_replies, test_short_subscriptions, test_one_order, test_keyspace_events, test_slow_subscriber,
+              test_unsubscribe_in_exec)
