@@ -468,6 +468,10 @@ static bool session_allows(struct call *c)
 		             c->cmd->full_name);
 		return false;
 	}
+	if ((cl->flags & CLIENT_MONITOR) && (c->cmd->flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE))) {
+		reply_error(c->reply, "ERR Replica can't interact with the keyspace");
+		return false;
+	}
 	return true;
 }
 
@@ -489,7 +493,7 @@ static bool checks(struct call *c, bool *hold)
 	}
 	if ((c->cmd->flags & CMD_PROTECTED) && !protected_ok(c))
 		return false;
-	uint32_t special = cl->flags & (CLIENT_AUTHENTICATED | CLIENT_PUBSUB | CLIENT_RESTRICTED);
+	uint32_t special = cl->flags & (CLIENT_AUTHENTICATED | CLIENT_PUBSUB | CLIENT_RESTRICTED | CLIENT_MONITOR);
 	if (__builtin_expect(special != CLIENT_AUTHENTICATED, 0) && !session_allows(c))
 		return false;
 	bool restricted = worker_current->restricted;

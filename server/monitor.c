@@ -170,10 +170,31 @@ static void deliver(struct net_loop *loop, struct net_msg *m)
 	struct line *l = (struct line *)m;
 	const struct watchers *w = &watchers[net_loop_index(loop)];
 	for (unsigned i = 0; i < w->n; i++) {
-		if (!(w->v[i]->flags & (CLIENT_CLOSE_ASAP | CLIENT_REPLY_OFF)))
+		if (!(w->v[i]->flags & (CLIENT_CLOSE_ASAP | CLIENT_CLOSE_AFTER_REPLY | CLIENT_REPLY_OFF)))
 			push_to(w->v[i], l->bytes, l->len);
 	}
 	free(l);
+}
+
+/* For the client whose command is under way, too. */
+static _Thread_local bool own_posted;
+
+void monitor_after_command(void)
+{
+	struct worker *w = worker_current;
+	if (!own_posted || w->restricted)
+		return;
+	own_posted = false;
+	net_loop_run_posted(w->net, deliver);
+}
+
+static void expect_own(void)
+{
+	struct worker *w = worker_current;
+	if (!w || !w->executing || !(w->executing->flags & CLIENT_MONITOR))
+		return;
+	own_posted = true;
+	w->output_grew = true; /* monitor_after_command() is called */
 }
 
 void monitor_feed(struct call *c)
@@ -196,4 +217,5 @@ void monitor_feed(struct call *c)
 	}
 	net_post_release();
 	free(made);
+	expect_own();
 }

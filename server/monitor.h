@@ -22,6 +22,8 @@ bool monitor_join(struct client *c);
 void monitor_leave(struct client *c);
 /* The command of this call ran. */
 void monitor_feed(struct call *c);
+/* Between two commands of a client, whose output is closed: if it watches, the line of its own command goes out. */
+void monitor_after_command(void);
 /* Whether anybody watches. */
 extern unsigned monitors_on;
 static inline bool monitored(void)

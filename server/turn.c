@@ -17,6 +17,7 @@
 #include "server/hold.h"
 #include "server/journal/journal.h"
 #include "server/log.h"
+#include "server/monitor.h"
 #include "server/pubsub.h"
 #include "server/push.h"
 #include "server/server.h"
@@ -426,6 +427,7 @@ static bool run_item(struct worker *w, struct client *c, struct turn_item *it)
 		push_after_command(c);
 		pubsub_after_command(c);
 		tracking_settle();
+		monitor_after_command();
 		check_output(w, c);
 	}
 	return true;

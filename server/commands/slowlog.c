@@ -49,6 +49,8 @@ static void run_monitor(struct call *c)
 {
 	if (c->nested || c->client->flags & CLIENT_INTERNAL)
 		reply_error(c->reply, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+	else if (c->client->flags & CLIENT_MONITOR)
+		return; /* said again it has no answer */
 	else if (!monitor_join(c->client))
 		reply_oom(c->reply);
 	else

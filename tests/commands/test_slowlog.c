@@ -142,5 +142,29 @@ START_TEST(test_monitor_sees_every_command)
 }
 END_TEST
 
+/* Lines of its own commands stand behind their replies; a monitor has no keys. */
+START_TEST(test_monitor_and_its_own_commands)
+{
+	static const char lines[] = "MONITOR\r\nPING a\r\nMONITOR\r\nSET k 1\r\nECHO b\r\nRESET\r\nPING c\r\nSET k 1\r\nMONITOR\r\nQUIT\r\n";
+	struct resp_client *m = connect_to(&server);
+	ck_assert(resp_send_bytes(m, lines, sizeof lines - 1));
+	expect_reply(m, OK);
+	expect_reply(m, "$1\r\na\r\n");
+	expect_line(m, "\"PING\" \"a\"");
+	expect_reply(m, "-ERR Replica can't interact with the keyspace\r\n");
+	expect_reply(m, "$1\r\nb\r\n");
+	expect_line(m, "\"ECHO\" \"b\"");
+	expect_reply(m, "+RESET\r\n");
+	expect_reply(m, "$1\r\nc\r\n");
+	expect_reply(m, OK);
+	expect_reply(m, OK);
+	expect_reply(m, OK);
+	struct resp_bytes none;
+	ck_assert(!resp_read(m, &none));
+	resp_close(m);
+}
+END_TEST
+
 COMMAND_TESTS("slowlog", test_slow_commands_are_kept_newest_first, test_slow_log_shortens_and_hides, test_spikes,
-              test_histograms, test_monitor_sees_every_command)
+              test_histograms, test_monitor_sees_every_command,
+              test_monitor_and_its_own_commands)
