@@ -31,7 +31,7 @@ static void note_ran(struct worker *w, struct call *c, uint64_t ticks)
 	if (__builtin_expect(c->reply->errored, 0))
 		stats_add(&sc->failed, 1);
 	if (__builtin_expect(tracking, 1))
-		latency_record(w->index, c->cmd->id, (uint64_t)((double)ticks * ns_per_tick));
+		latency_record(w->index, c->cmd->id, (uint64_t)(int64_t)((double)(int64_t)ticks * ns_per_tick));
 	if (__builtin_expect(ticks >= slow_ticks, 0))
 		note_slow(c, ticks);
 	if (monitored() && !c->waiter)

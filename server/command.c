@@ -319,11 +319,6 @@ unsigned command_top_count(void)
 	return table.top_count;
 }
 
-bool command_arity_ok(const struct command *cmd, unsigned argc)
-{
-	return cmd->arity >= 0 ? argc == (unsigned)cmd->arity : argc >= (unsigned)-cmd->arity;
-}
-
 /* ------------------------------------------------------------------ keys */
 
 bool key_refs_add(struct key_refs *k, unsigned arg, uint32_t flags)

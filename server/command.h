@@ -153,7 +153,10 @@ struct command *command_by_id(unsigned id);
 /* Top-level commands in the order of the groups. */
 struct command *command_at(unsigned i);
 unsigned command_top_count(void);
-bool command_arity_ok(const struct command *cmd, unsigned argc);
+static inline bool command_arity_ok(const struct command *cmd, unsigned argc)
+{
+	return cmd->arity >= 0 ? argc == (unsigned)cmd->arity : argc >= (unsigned)-cmd->arity;
+}
 
 /*
  * The one key function: feeds locks, ACL, cluster slots, WATCH, tracking, COMMAND GETKEYS. Validates counts before it

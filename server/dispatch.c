@@ -25,6 +25,9 @@
 #include "server/txn.h"
 #include "server/worker.h"
 
+/* Rare enough that the way of every command must not make room for it. */
+#define COLD __attribute__((noinline, cold))
+
 bool dispatch_paused;
 unsigned dispatch_gates;
 
@@ -118,7 +121,7 @@ bool dispatch_waiter(struct call *c)
 	return ran;
 }
 
-static void run_alone(struct worker *w, struct call *c)
+static COLD void run_alone(struct worker *w, struct call *c)
 {
 	exec_alone_begin(w->index);
 	worker_refresh_clock(w);
@@ -224,7 +227,7 @@ static void run_locked(struct worker *w, struct call *c, struct store_lockset *l
 }
 
 /* Commands of several keys lock all their shards; what cannot be resolved runs alone and lets its handler say why. */
-static void run_many_keys(struct worker *w, struct call *c)
+static COLD void run_many_keys(struct worker *w, struct call *c)
 {
 	struct key_refs keys;
 	struct store_lockset locks;
@@ -248,7 +251,7 @@ static void run_many_keys(struct worker *w, struct call *c)
 
 static inline void run_keyed(struct worker *w, struct call *c)
 {
-	if (__builtin_expect(server_loops() == 1 && !(gates() & GATE_LOADING), 0)) {
+	if (__builtin_expect(w->single && !(gates() & GATE_LOADING), 0)) {
 		c->held = CALL_HOLDS_ALL;
 		run_and_commit(c);
 	} else if (__builtin_expect(c->first_hash_arg != 0, 1)) {
@@ -269,7 +272,7 @@ static inline void run_keyed(struct worker *w, struct call *c)
 }
 
 /* The command itself says what it locks. */
-static void run_planned(struct worker *w, struct call *c)
+static COLD void run_planned(struct worker *w, struct call *c)
 {
 	struct store_lockset locks;
 	store_lockset_init(&locks);
@@ -280,7 +283,7 @@ static void run_planned(struct worker *w, struct call *c)
 	store_lockset_clear(&locks);
 }
 
-static void run_by_class(struct worker *w, struct call *c)
+static inline __attribute__((always_inline)) void run_by_class(struct worker *w, struct call *c)
 {
 	enum exec_class class = c->cmd->class;
 	if (__builtin_expect(c->cmd->plan != NULL, 0)) {
@@ -346,7 +349,7 @@ static bool switch_allows(int mode, const struct client *cl)
 	return mode == 2 || (mode == 1 && (cl->flags & CLIENT_LOCAL));
 }
 
-static bool protected_ok(struct call *c)
+static COLD bool protected_ok(struct call *c)
 {
 	const struct config *cfg = config();
 	bool debug = c->cmd->group && !strcasecmp(c->cmd->parent ? c->cmd->parent->name : c->cmd->name, "debug");
@@ -361,7 +364,7 @@ static bool protected_ok(struct call *c)
 	return false;
 }
 
-static bool pauses(const struct call *c)
+static COLD bool pauses(const struct call *c)
 {
 	bool writes_only;
 	int64_t until = client_paused_until_ms(&writes_only);
@@ -384,7 +387,7 @@ static bool may_run_subscribed(const struct call *c)
 }
 
 /* Memory is above maxmemory: make room, or refuse what would take more. */
-static __attribute__((noinline, cold)) bool memory_ok(struct call *c)
+static COLD bool memory_ok(struct call *c)
 {
 	struct client *cl = c->client;
 	uint32_t flags = txn_is_exec(c->cmd) ? txn_flags(cl) : command_flags(c->cmd, c->argv, c->argc);
@@ -421,7 +424,7 @@ static bool waits_for_snapshot(struct call *c)
 }
 
 /* true: a gate is shut for this command. */
-static bool gated(struct call *c, unsigned shut, bool *hold)
+static COLD bool gated(struct call *c, unsigned shut, bool *hold)
 {
 	const struct command *cmd = c->cmd;
 	uint32_t flags = command_flags(cmd, c->argv, c->argc) | (txn_is_exec(cmd) ? txn_flags(c->client) & CMD_WRITE : 0);
@@ -452,7 +455,7 @@ static bool gated(struct call *c, unsigned shut, bool *hold)
 }
 
 /* Checks of sessions that are not as most are. */
-static bool session_allows(struct call *c)
+static COLD bool session_allows(struct call *c)
 {
 	struct client *cl = c->client;
 	if (!(cl->flags & CLIENT_AUTHENTICATED) && !(c->cmd->flags & CMD_NO_AUTH)) {
@@ -476,7 +479,7 @@ static bool session_allows(struct call *c)
 }
 
 /* false: a reply was written (or, with *hold, the command waits). */
-static bool checks(struct call *c, bool *hold)
+static inline __attribute__((always_inline)) bool checks(struct call *c, bool *hold)
 {
 	struct client *cl = c->client;
 	if (__builtin_expect(c->cmd == NULL, 0)) {
@@ -515,7 +518,7 @@ static bool checks(struct call *c, bool *hold)
 }
 
 /* EXEC that is refused says why, and the transaction is over. */
-static bool exec_checks(struct call *c, bool *hold)
+static COLD bool exec_checks(struct call *c, bool *hold)
 {
 	struct reply why, *out = c->reply;
 	size_t len;
@@ -537,7 +540,7 @@ static bool exec_checks(struct call *c, bool *hold)
 	return ok;
 }
 
-static void queue_command(struct call *c)
+static COLD void queue_command(struct call *c)
 {
 	if (c->cmd->flags & CMD_NO_MULTI) {
 		reply_error(c->reply, "ERR Command not allowed inside a transaction");

@@ -119,11 +119,6 @@ static struct txn *txn_of(struct client *cl)
 	return cl->txn;
 }
 
-bool txn_queues(const struct client *cl, const struct command *cmd)
-{
-	return (cl->flags & CLIENT_MULTI) && !(cmd->flags & CMD_RUNS_IN_MULTI);
-}
-
 void txn_spoil(struct client *cl)
 {
 	if (cl->flags & CLIENT_MULTI)

@@ -13,15 +13,17 @@
 #define SERVER_TXN_H
 
 #include "server/call.h"
-
-struct client;
+#include "server/client.h"
 
 /* Before the loops start: the maps, and WATCH as a feed of touch.h. 0 or -ENOMEM. */
 int txn_init(const struct store *s);
 void txn_free(void);
 
 /* MULTI was sent: whether this command is to be queued instead of run. */
-bool txn_queues(const struct client *cl, const struct command *cmd);
+static inline bool txn_queues(const struct client *cl, const struct command *cmd)
+{
+	return (cl->flags & CLIENT_MULTI) && !(cmd->flags & CMD_RUNS_IN_MULTI);
+}
 /* Queue a copy and answer QUEUED; -ENOMEM: the transaction is spoilt. */
 void txn_queue(struct call *c);
 /* A command was refused while MULTI is on: EXEC will abort. */

@@ -48,6 +48,7 @@ int worker_init(unsigned loops)
 		workers[i] = worker_new(i);
 		if (!workers[i])
 			return -ENOMEM;
+		workers[i]->single = loops == 1;
 	}
 	return 0;
 }

@@ -41,6 +41,7 @@ struct hold_queue {
 struct worker {
 	struct net_loop *net;
 	unsigned index;
+	bool single;             /* there is no other loop */
 	int64_t now_ms, mono_ms; /* frozen clocks: worker_refresh_clock() */
 	uint64_t ticks;          /* clock_ticks() when the last command ended */
 	int64_t sampled_ms;      /* mono_ms of the last slow part of the tick */

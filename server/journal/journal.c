@@ -39,7 +39,6 @@
 #define WAIT_MS 100
 #define MIN_HIGH_BYTES ((size_t)64 << 20)
 
-enum { IDLE, ACTIVE, BROKEN };
 
 struct slot {
 	_Atomic uint64_t ready; /* its sequence, once published */
@@ -80,7 +79,7 @@ struct journal_reader {
 
 struct journal {
 	/* read by every producer, written rarely */
-	_Atomic int state __attribute__((aligned(LINE)));
+	struct journal_front front __attribute__((aligned(LINE)));
 	uint64_t serial; /* tells journals apart in thread-local caches */
 	uint64_t high_records, low_records;
 	_Atomic size_t high_bytes;
@@ -314,11 +313,6 @@ void journal_set_room(struct journal *j, void (*room)(void *ctx), void *ctx)
 	j->room_ctx = ctx;
 }
 
-bool journal_active(const struct journal *j)
-{
-	return atomic_load_explicit(&j->state, memory_order_relaxed) != IDLE;
-}
-
 uint64_t journal_tail(const struct journal *j)
 {
 	return atomic_load_explicit(&j->head, memory_order_acquire);
@@ -349,10 +343,8 @@ static bool below_high(struct journal *j)
 	return below(j, j->high_records, atomic_load_explicit(&j->high_bytes, memory_order_relaxed));
 }
 
-bool journal_admit(struct journal *j)
+bool journal_admit_active(struct journal *j)
 {
-	if (__builtin_expect(atomic_load_explicit(&j->state, memory_order_relaxed) != ACTIVE, 1))
-		return true;
 	if (__builtin_expect(!atomic_load_explicit(&j->spare_block[RESERVE - 1], memory_order_relaxed) ||
 	                     !atomic_load_explicit(&j->spare_segment[RESERVE - 1], memory_order_relaxed), 0))
 		refill(j);
@@ -431,7 +423,7 @@ static __attribute__((noinline)) void lose(struct journal *j, uint64_t sequence)
 	       !atomic_compare_exchange_weak_explicit(&j->lost, &lost, sequence, memory_order_acq_rel,
 	                                              memory_order_relaxed))
 		;
-	atomic_store_explicit(&j->state, BROKEN, memory_order_release);
+	atomic_store_explicit(&j->front.state, JOURNAL_BROKEN, memory_order_release);
 }
 
 /* The descriptor of a claimed sequence; NULL: out of memory. */
@@ -471,17 +463,17 @@ static void room_return(struct journal *j, struct producer *p, char *to)
 
 uint64_t journal_append(struct journal *j, unsigned db, unsigned commands, const void *payload, size_t len)
 {
-	int state = atomic_load_explicit(&j->state, memory_order_relaxed);
+	int state = journal_state(j);
 	struct producer *p = here.producer;
 	uint64_t sequence;
 	struct slot *slot;
 	char *to = NULL;
 
-	if (__builtin_expect(state == IDLE, 1))
+	if (__builtin_expect(state == JOURNAL_IDLE, 1))
 		return 0;
 	if (__builtin_expect(here.serial != j->serial, 0))
 		p = producer_find(j);
-	if (__builtin_expect(p && payload && state == ACTIVE, 1)) {
+	if (__builtin_expect(p && payload && state == JOURNAL_ACTIVE, 1)) {
 		to = p->cur;
 		if (__builtin_expect(len < (size_t)(p->end - to) && len < SEGMENT_LARGE, 1)) {
 			p->cur = to + ((len + 7) & ~(size_t)7);
@@ -517,7 +509,7 @@ static void futex_wake_all(struct journal *j)
 
 void journal_commit(struct journal *j)
 {
-	if (atomic_load_explicit(&j->state, memory_order_relaxed) == IDLE)
+	if (journal_state(j) == JOURNAL_IDLE)
 		return;
 	/* An exchange on both sides orders publishing before the test, and going to sleep before the last look. */
 	if (atomic_exchange_explicit(&j->sleeping, 0, memory_order_acq_rel)) {
@@ -550,8 +542,8 @@ struct journal_reader *journal_subscribe(struct journal *j)
 	j->readers = r;
 	pthread_mutex_unlock(&j->release_lock);
 	refill(j);
-	if (atomic_load(&j->state) == IDLE)
-		atomic_store(&j->state, ACTIVE);
+	if (atomic_load(&j->front.state) == JOURNAL_IDLE)
+		atomic_store(&j->front.state, JOURNAL_ACTIVE);
 	return r;
 }
 
@@ -660,7 +652,7 @@ void journal_unsubscribe(struct journal_reader *r)
 		release_locked(j);
 	pthread_mutex_unlock(&j->release_lock);
 	if (!j->readers) {
-		atomic_store(&j->state, IDLE);
+		atomic_store(&j->front.state, JOURNAL_IDLE);
 		drain(j);
 	}
 	if (atomic_exchange(&j->refused, false) && j->room)

@@ -20,6 +20,7 @@
 #ifndef SERVER_JOURNAL_JOURNAL_H
 #define SERVER_JOURNAL_JOURNAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,9 +47,24 @@ void journal_set_room(struct journal *j, void (*room)(void *ctx), void *ctx);
 void journal_set_allocator(void *(*alloc)(size_t align, size_t n), void (*release)(void *p));
 
 /* Whether anybody subscribes: the one branch. Relaxed read, changes only alone. */
-bool journal_active(const struct journal *j);
+struct journal_front { /* what every command looks at: the journal's first field */
+	_Atomic int state; /* enum journal_state */
+};
+enum journal_state { JOURNAL_IDLE, JOURNAL_ACTIVE, JOURNAL_BROKEN };
+static inline int journal_state(const struct journal *j)
+{
+	return atomic_load_explicit(&((const struct journal_front *)(const void *)j)->state, memory_order_relaxed);
+}
+static inline bool journal_active(const struct journal *j)
+{
+	return journal_state(j) != JOURNAL_IDLE;
+}
 /* true if there is room below the high watermark; else the caller is to park its command before taking locks. */
-bool journal_admit(struct journal *j);
+bool journal_admit_active(struct journal *j);
+static inline bool journal_admit(struct journal *j)
+{
+	return __builtin_expect(journal_state(j) != JOURNAL_ACTIVE, 1) || journal_admit_active(j);
+}
 /* Claim a place in the order, copy the payload, publish. Returns the sequence; 0 when nobody subscribes. payload NULL:
  * the effects could not be gathered for want of memory; the record counts as lost. [shard locks held] */
 uint64_t journal_append(struct journal *j, unsigned db, unsigned commands, const void *payload, size_t len);
