@@ -156,9 +156,23 @@ static inline bool arg_is(const struct arg *a, const char *word)
 {
 	return a->len == strlen(word) && strncasecmp(a->ptr, word, a->len) == 0;
 }
+static inline bool arg_is_char(const struct arg *a, char c)
+{
+	return a->len == 1 && *a->ptr == c;
+}
+/* The names of most commands have 4 to 8 letters: two reads that overlap. */
 static inline bool arg_equal(const struct arg *a, const struct arg *b)
 {
-	return a->len == b->len && memcmp(a->ptr, b->ptr, a->len) == 0;
+	uint32_t head[2], tail[2];
+	if (a->len != b->len)
+		return false;
+	if (a->len < 4 || a->len > 8)
+		return memcmp(a->ptr, b->ptr, a->len) == 0;
+	memcpy(&head[0], a->ptr, 4);
+	memcpy(&head[1], b->ptr, 4);
+	memcpy(&tail[0], a->ptr + a->len - 4, 4);
+	memcpy(&tail[1], b->ptr + b->len - 4, 4);
+	return ((head[0] ^ head[1]) | (tail[0] ^ tail[1])) == 0;
 }
 /* "ERR wrong number of arguments for 'x' command". */
 void call_wrong_arity(struct call *c);

@@ -262,7 +262,7 @@ static inline const struct arg *key_of(const struct worker *w, const struct turn
 /* Numbers at the ends of keys tell them apart. */
 static inline bool same_word(const struct arg *a, const struct arg *b)
 {
-	return a->len == b->len && a->len && a->ptr[a->len - 1] == b->ptr[a->len - 1] && !memcmp(a->ptr, b->ptr, a->len);
+	return a->len == b->len && a->len && a->ptr[a->len - 1] == b->ptr[a->len - 1] && arg_equal(a, b);
 }
 
 /* Pipelines often repeat the key: that of the command before is compared first. */

@@ -11,6 +11,27 @@
 
 #include "store/impl/grisu.h"
 
+/* Eight digits at once, as times and padded numbers are long: pairs become numbers below 100, then below 10,000, then one. */
+static inline bool eight_digits(const char *s, uint64_t *n)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	const uint64_t zeros = 0x3030303030303030u, high = 0xf0f0f0f0f0f0f0f0u;
+	uint64_t v;
+	memcpy(&v, s, 8);
+	if (((v & high) | (((v + 0x0606060606060606u) & high) >> 4)) != (zeros | zeros >> 4))
+		return false;
+	v -= zeros;
+	v = v * 10 + (v >> 8);
+	v = (v & 0x00ff00ff00ff00ffu) * 100 + (v >> 16 & 0x00ff00ff00ff00ffu);
+	v = (v & 0x0000ffff0000ffffu) * 10000 + (v >> 32 & 0x0000ffffu);
+	*n = *n * 100000000 + (v & 0xffffffffu);
+	return true;
+#else
+	(void)s, (void)n;
+	return false;
+#endif
+}
+
 bool number_parse_uint(const void *bytes, size_t len, uint64_t *v)
 {
 	const char *s = bytes;
@@ -24,7 +45,10 @@ bool number_parse_uint(const void *bytes, size_t len, uint64_t *v)
 	n = 0;
 	/* 19 digits cannot overflow 64 bits; only a twentieth needs the check. */
 	size_t safe = len < 20 ? len : 19;
-	for (size_t i = 0; i < safe; i++) {
+	size_t i = 0;
+	while (safe - i >= 8 && eight_digits(s + i, &n))
+		i += 8;
+	for (; i < safe; i++) {
 		unsigned d = (unsigned char)s[i] - '0';
 		if (d > 9)
 			return false;
@@ -58,12 +82,16 @@ bool number_parse(const void *bytes, size_t len, int64_t *v)
 	return true;
 }
 
+/* So many bits have the guessed number of digits, or one more: 1233 / 4096 is the decimal logarithm of 2. */
 static size_t uint_len(uint64_t v)
 {
-	size_t n = 1;
-	for (; v >= 10000; v /= 10000)
-		n += 4;
-	return n + (v >= 10) + (v >= 100) + (v >= 1000);
+	static const uint64_t ten_to_n[] = {
+		1u, 10u, 100u, 1000u, 10000u, 100000u, 1000000u, 10000000u, 100000000u, 1000000000u, 10000000000u,
+		100000000000u, 1000000000000u, 10000000000000u, 100000000000000u, 1000000000000000u, 10000000000000000u,
+		100000000000000000u, 1000000000000000000u, 10000000000000000000u,
+	};
+	unsigned guess = (unsigned)(64 - __builtin_clzll(v | 1)) * 1233 >> 12;
+	return guess + (v >= ten_to_n[guess] || guess == 0);
 }
 
 size_t number_len(int64_t v)
@@ -109,30 +137,34 @@ size_t number_print(char buf[static NUMBER_MAX], int64_t v)
 static const double ten_to[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
 	                             1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
 
+static inline const char *take_digits(const char *p, const char *end, uint64_t *n)
+{
+	while (end - p >= 8 && eight_digits(p, n))
+		p += 8;
+	for (unsigned d; p < end && (d = (unsigned char)*p - '0') <= 9; p++)
+		*n = *n * 10 + d;
+	return p;
+}
+
 /* "-12.345" with at most 15 digits: digits and power of ten are both exact doubles, so one division rounds correctly. */
 static bool parse_short_decimal(const char *s, size_t len, double *v)
 {
-	size_t i = len > 0 && s[0] == '-';
+	bool negative = len > 0 && s[0] == '-';
+	const char *from = s + negative, *end = s + len;
 	uint64_t n = 0;
-	unsigned digits = 0, decimals = 0;
-	bool point = false;
-	for (; i < len; i++) {
-		unsigned d = (unsigned char)s[i] - '0';
-		if (d <= 9) {
-			n = n * 10 + d;
-			if (++digits > 15)
-				return false;
-			decimals += point;
-		} else if (s[i] == '.' && !point) {
-			point = true;
-		} else {
-			return false;
-		}
-	}
-	if (digits == 0)
+	if (end - from > 16)
 		return false;
-	double m = (double)n / ten_to[decimals];
-	*v = s[0] == '-' ? -m : m;
+	const char *p = take_digits(from, end, &n);
+	size_t digits = (size_t)(p - from), decimals = 0;
+	if (p < end && *p == '.') {
+		const char *point = p;
+		p = take_digits(point + 1, end, &n);
+		decimals = (size_t)(p - point - 1);
+	}
+	if (p < end || digits + decimals == 0 || digits + decimals > 15)
+		return false;
+	double m = decimals ? (double)n / ten_to[decimals] : (double)n;
+	*v = negative ? -m : m;
 	return true;
 }
 
@@ -146,11 +178,9 @@ static bool copy_number(char *buf, size_t size, const char *s, size_t len)
 	return true;
 }
 
-bool number_parse_double(const char *s, size_t len, double *v)
+static __attribute__((noinline)) bool parse_long_decimal(const char *s, size_t len, double *v)
 {
 	char buf[NUMBER_LONG_DOUBLE_MAX], *end;
-	if (parse_short_decimal(s, len, v))
-		return true;
 	if (!copy_number(buf, sizeof buf, s, len))
 		return false;
 	errno = 0;
@@ -161,6 +191,11 @@ bool number_parse_double(const char *s, size_t len, double *v)
 		return false;
 	*v = d;
 	return true;
+}
+
+bool number_parse_double(const char *s, size_t len, double *v)
+{
+	return parse_short_decimal(s, len, v) || parse_long_decimal(s, len, v);
 }
 
 bool number_parse_long_double(const char *s, size_t len, long double *v)

@@ -198,7 +198,7 @@ static unsigned parse_options(struct call *c, struct add_options *o, bool add)
 	for (; ok && i < c->argc; i++) {
 		const struct arg *a = &c->argv[i];
 		bool more = i + 1 < c->argc;
-		if (add && arg_is(a, "*"))
+		if (add && arg_is_char(a, '*'))
 			break;
 		if (more && arg_is(a, "MAXLEN")) {
 			ok = parse_trim(c, o, &i, STREAM_TRIM_LENGTH);
@@ -277,13 +277,13 @@ static int append(struct call *c, struct stream *s, struct stream_id id, unsigne
 }
 
 /* What time and chance decided is written out. */
-static void journal_xadd(struct call *c, const struct add_options *o, const struct stream *s, struct stream_id id,
-                         unsigned id_at)
+static __attribute__((noinline)) void journal_xadd(struct call *c, const struct add_options *o, const struct stream *s,
+                                                   struct stream_id id, unsigned id_at)
 {
 	struct arg few[2 * FEW_PAIRS + 6], *argv = few;
 	struct exact_trim exact;
 	char text[STREAM_ID_TEXT];
-	if (!c->effects || (o->id_given && !o->any_seq && !o->trim.approximate))
+	if (o->id_given && !o->any_seq && !o->trim.approximate)
 		return;
 	if (c->argc + 6 > sizeof few / sizeof *few && !(argv = malloc((c->argc + 6) * sizeof *argv))) {
 		call_journalf(c, "");
@@ -371,7 +371,8 @@ static void run_xadd(struct call *c)
 	call_touch(c, &t.key, NOTIFY_STREAM, "xadd");
 	if (stream_trim(s, &o.trim))
 		call_event(c, &t.key, NOTIFY_STREAM, "xtrim");
-	journal_xadd(c, &o, s, id, id_at);
+	if (c->effects)
+		journal_xadd(c, &o, s, id, id_at);
 }
 
 /* ------------------------------------------------------------------ XDEL, XTRIM, XSETID, XLEN */

@@ -44,6 +44,30 @@ START_TEST(test_round_trip)
 }
 END_TEST
 
+/* Eight digits are read at once: whatever stands among them, in whatever place, counts. */
+START_TEST(test_eight_digits)
+{
+	char text[] = "1234567812345678";
+	uint64_t v;
+	double d;
+	for (size_t at = 0; at < 16; at++) {
+		char was = text[at];
+		for (int c = 0; c < 256; c++) {
+			text[at] = (char)c;
+			bool digit = c >= '0' && c <= '9', zero_first = at == 0 && c == '0';
+			ck_assert_int_eq(number_parse_uint(text, 16, &v), digit && !zero_first);
+			if (digit && !zero_first)
+				ck_assert_uint_eq(v, strtoull(text, NULL, 10));
+			if (at < 12 && digit) {
+				ck_assert(number_parse_double(text, 12, &d));
+				ck_assert_double_eq(d, (double)(strtoull(text, NULL, 10) / 10000));
+			}
+		}
+		text[at] = was;
+	}
+}
+END_TEST
+
 START_TEST(test_uint_range)
 {
 	uint64_t v;
@@ -243,6 +267,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, test_parse);
 	tcase_add_test(tc, test_round_trip);
+	tcase_add_test(tc, test_eight_digits);
 	tcase_add_test(tc, test_uint_range);
 	tcase_add_test(tc, test_double_parse);
 	tcase_add_test(tc, test_double_format);
