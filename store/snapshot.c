@@ -319,20 +319,31 @@ static bool walk_item(struct store_snapshot *sn, struct cut_item *it, bool lock,
 	return it->done;
 }
 
-bool store_snapshot_step(struct store_snapshot *sn, unsigned loop, int64_t budget_us)
+static bool step(struct store_snapshot *sn, unsigned loop, bool lock, int64_t budget_us)
 {
 	struct store *s = sn->store;
 	int64_t end_us = shard_clock_us(s) + budget_us;
-	free_returned(sn, loop, true);
+	free_returned(sn, loop, lock);
 	for (size_t i = sn->loop[loop].next; i < sn->n; i++) {
 		struct cut_item *it = &sn->items[i];
-		if (it->shard % s->loops == loop && !it->done && !walk_item(sn, it, true, end_us)) {
+		if (it->shard % s->loops == loop && !it->done && !walk_item(sn, it, lock, end_us)) {
 			sn->loop[loop].next = i;
 			return false;
 		}
 	}
 	sn->loop[loop].next = sn->n;
 	return __atomic_load_n(&sn->out, __ATOMIC_ACQUIRE) == 0;
+}
+
+bool store_snapshot_step(struct store_snapshot *sn, unsigned loop, int64_t budget_us)
+{
+	return step(sn, loop, true, budget_us);
+}
+
+/* A parked loop may have been given a lock just before: it keeps it, and would be waited for in vain. */
+bool store_snapshot_step_alone(struct store_snapshot *sn, unsigned loop, int64_t budget_us)
+{
+	return step(sn, loop, false, budget_us);
 }
 
 bool store_snapshot_walked(const struct store_snapshot *sn, unsigned loop)

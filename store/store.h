@@ -309,6 +309,8 @@ void store_frozen_release(struct store_frozen *f);
 struct store_snapshot *store_snapshot_begin(struct store *s, const struct store_snapshot_sink *sink, int *err);
 /* Walk a part of the shards of `loop`; true when they are all done and nothing is frozen any more. [owner] */
 bool store_snapshot_step(struct store_snapshot *sn, unsigned loop, int64_t budget_us);
+/* The same by whoever is alone: no lock is taken. [alone] */
+bool store_snapshot_step_alone(struct store_snapshot *sn, unsigned loop, int64_t budget_us);
 /* Whether the snapshot is reading the key's value, which is large: who changes it now in place pays with a copy of it, and
  * may rather wait. It is frozen by this if it was not taken yet. [locked] */
 bool store_frozen(struct store_op *op, const struct store_key *key);

@@ -389,7 +389,7 @@ int snapshot_run(struct store *s, unsigned loops, const struct snapshot_request 
 		return err;
 	for (unsigned i = 0; i < loops; i++) {
 		while (!atomic_load(&snap.discard)) {
-			store_snapshot_step(snap.cut, i, INT64_MAX / 2);
+			store_snapshot_step_alone(snap.cut, i, INT64_MAX / 2);
 			if (store_snapshot_walked(snap.cut, i))
 				break;
 			wait_for_room();

@@ -304,6 +304,30 @@ START_TEST(test_cut_with_threads)
 }
 END_TEST
 
+/* A parked loop keeps a lock that it was given just before. */
+START_TEST(test_alone_beside_a_held_lock)
+{
+	struct store_options o = fixture_options(16, 5);
+	struct store *s = fixture_open(&o);
+	struct store_op op = fixture_op(s);
+	struct cut *cut = calloc(1, sizeof *cut);
+	struct store_snapshot_sink sink = { .entry = take, .ctx = cut };
+	struct fixture_key k;
+	int err;
+	fixture_set(&op, 1, 1, STORE_NO_EXPIRY);
+	fixture_key(s, &k, 1);
+	struct store_snapshot *sn = store_snapshot_begin(s, &sink, &err);
+	store_lock(s, k.key.hash);
+	ck_assert(!store_snapshot_step(sn, 0, 1000000));
+	ck_assert(store_snapshot_step_alone(sn, 0, 1000000));
+	store_unlock(s, k.key.hash);
+	store_snapshot_end(sn);
+	ck_assert_uint_eq(cut->times, 1);
+	store_close(s);
+	free(cut);
+}
+END_TEST
+
 START_TEST(test_memory_fails)
 {
 	struct store_options o = fixture_options(16, 5);
@@ -337,6 +361,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_cut_with_writes, 0, 2);
 	tcase_add_test(tc, test_flush_of_everything);
 	tcase_add_test(tc, test_cut_with_threads);
+	tcase_add_test(tc, test_alone_beside_a_held_lock);
 	tcase_add_test(tc, test_memory_fails);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
