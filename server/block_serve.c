@@ -11,6 +11,7 @@
 #include "server/account.h"
 #include "server/block_queue.h"
 #include "server/clock.h"
+#include "server/dispatch.h"
 #include "server/exec.h"
 #include "server/server.h"
 #include "server/touch.h"
@@ -252,7 +253,8 @@ void block_serve_late(struct worker *w)
 	if (w->block_late) {
 		exec_alone_begin(w->index);
 		worker_refresh_clock(w);
-		while (w->block_late)
+		/* Once the data was saved for the last time, those who wait get nothing of it any more. */
+		while (w->block_late && !(dispatch_gates_now() & GATE_CLOSED))
 			serve_alone(w);
 		exec_alone_end(w->index);
 	}

@@ -64,6 +64,7 @@ struct call {
 	bool no_journal;          /* the handler said that its argv must not be journaled */
 	bool replaying;           /* from a journal, AOF or primary: conditions were checked when it was written */
 	bool nested;              /* within EXEC or a script */
+	bool turned_away;         /* it waited for too long to run any more: it has read and written nothing */
 	uint8_t held;             /* enum call_held: shard of held_hash; those of locks; every one */
 	uint8_t stopped;          /* enum call_stopped */
 	uint64_t held_hash;

@@ -20,6 +20,7 @@
 #include "server/hold.h"
 #include "server/journal/journal.h"
 #include "server/persist.h"
+#include "server/script/script.h"
 #include "server/server.h"
 #include "server/tracking.h"
 #include "server/txn.h"
@@ -83,6 +84,12 @@ static inline void run_and_commit(struct call *c)
 	if (__builtin_expect(worker_current->restricted, 0)) { /* the effects are those of the command under way */
 		c->effects = NULL;
 		dispatch_run(c);
+		return;
+	}
+	if (__builtin_expect(gates() & GATE_CLOSED, 0) && !c->replaying) {
+		/* The data was saved for the last time while this command waited for locks or to be alone. */
+		c->turned_away = true;
+		script_give_up(c);
 		return;
 	}
 	/* Only now: somebody may have subscribed while this command waited. */
@@ -602,7 +609,7 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 	c->cmd = item->cmd;
 	c->client = cl;
 	c->dirty = 0;
-	c->no_journal = false;
+	c->no_journal = c->turned_away = false;
 	c->first_hash = item->ahead.hash;
 	c->first_hash_arg = item->cmd && item->cmd->single_key;
 	c->op.db = cl->db;
@@ -623,6 +630,8 @@ enum dispatch_result dispatch_client(struct worker *w, struct client *cl, struct
 			return DISPATCH_DONE;
 		}
 		run_by_class(w, c);
+		if (__builtin_expect(c->turned_away, 0))
+			return DISPATCH_HOLD;
 		if (__builtin_expect((w->block_late | w->block_posts) && !w->restricted, 0))
 			block_serve_late(w);
 		c->held = CALL_HOLDS_NONE;

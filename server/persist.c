@@ -333,7 +333,7 @@ int persist_reload(unsigned flags)
 static void begin_alone(unsigned loop)
 {
 	exec_alone_begin(loop);
-	if (!snapshot_running())
+	if (!snapshot_running() && !(dispatch_gates_now() & GATE_CLOSED))
 		start_bgsave();
 	exec_alone_end(loop);
 }

@@ -608,7 +608,9 @@ void aof_tick(unsigned loop)
 	if (!lost && !atomic_load(&aof.scheduled) && !grown())
 		return;
 	exec_alone_begin(loop);
-	if (lost)
+	if (dispatch_gates_now() & GATE_CLOSED)
+		; /* the server ends */
+	else if (lost)
 		begin_anew();
 	else
 		aof_rewrite();

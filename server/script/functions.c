@@ -10,6 +10,7 @@
 
 #include "server/client.h"
 #include "server/dump.h"
+#include "server/dispatch.h"
 #include "server/exec.h"
 #include "server/journal/rdb_functions.h"
 #include "server/log.h"
@@ -513,7 +514,9 @@ static void run_alone(struct call *c, bool read_only)
 	c->op.exclusive = true;
 	c->alone = true;
 	c->stopped = CALL_TOOK_ALONE;
-	run(c, called(c), read_only);
+	c->turned_away = dispatch_gates_now() & GATE_CLOSED;
+	if (!c->turned_away)
+		run(c, called(c), read_only);
 }
 
 void functions_call(struct call *c, bool read_only)

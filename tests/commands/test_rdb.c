@@ -1,5 +1,6 @@
 /* Saving and loading by a running server: nothing is lost, files go both ways, a cut is a cut, failures are told. */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -400,6 +401,58 @@ START_TEST(shutdown_behind_a_refused_one)
 }
 END_TEST
 
+/* Waits for a moment only. */
+static bool answers(const struct resp_client *a, int wait_ms)
+{
+	struct pollfd f = { a->fd, POLLIN, 0 };
+	return poll(&f, 1, wait_ms) > 0;
+}
+
+/* A command that waits for a lock while the data is saved for the last time comes too late: it is not acknowledged. */
+START_TEST(no_write_behind_the_last_save)
+{
+	struct proc p;
+	char dir[sizeof p.dir];
+	own_server(&p, DEBUG_ON "busy-reply-threshold 0\n");
+	struct resp_client *script = connect_to(&p), *writer = connect_to(&p), *stopper = connect_to(&p);
+	struct resp_bytes reply;
+	bool waits = false;
+	int64_t written = 0;
+	for (long turns = 30000000; !waits; turns *= 2) { /* again and longer, if it was over before the writer came */
+		char line[160];
+		snprintf(line, sizeof line, "EVAL \"for i = 1, %ld do end return redis.call('hincrby', KEYS[1], 'script', 1)\" 1 k",
+		         turns);
+		ck_assert(resp_send(script, line));
+		while (!waits && !answers(script, 0)) { /* until the script has begun */
+			ck_assert(resp_send(writer, "HINCRBY k writer 1"));
+			waits = !answers(writer, 20);
+			if (!waits)
+				expect_int(writer, NULL, ++written);
+		}
+		if (!waits)
+			ck_assert(resp_read(script, &reply));
+	}
+	snprintf(dir, sizeof dir, "%s", p.dir);
+	p.keep_dir = true;
+	ck_assert(resp_send(stopper, "SHUTDOWN SAVE"));
+	ck_assert(proc_wait_exit(&p, 20000));
+	written += resp_read(writer, &reply) && *reply.ptr == ':';
+	resp_close(script);
+	resp_close(writer);
+	resp_close(stopper);
+	ck_assert_int_eq(proc_stop(&p), 0);
+	start_in(&p, dir, "");
+	struct resp_client *a = connect_to(&p);
+	struct resp_value *v = resp_ask(a, "HGET k writer");
+	ck_assert(v && strtol(v->null ? "0" : v->text, NULL, 10) >= written);
+	resp_value_free(v);
+	resp_close(a);
+	ck_assert_int_eq(proc_stop(&p), 0);
+	proc_clean(&p);
+	remove_dir(dir);
+}
+END_TEST
+
 /* A stop does not wait for a save or a rewriting that runs. */
 START_TEST(shutdown_while_saving)
 {
@@ -587,6 +640,7 @@ START_TEST(checking_tool)
 }
 END_TEST
 
-COMMAND_TESTS_WITH("rdb", DEBUG_ON, restart_keeps_everything, files_go_both_ways, transfers_keep_the_sum, large_values_while_saving, full_disk_stops_writes,
-                   failing_fsync, shutdown_that_cannot_save, shutdown_behind_a_refused_one, shutdown_while_saving, damaged_file_is_refused, save_points, replies, loading, flushall_gives_up,
-                   checking_tool)
+COMMAND_TESTS_WITH("rdb", DEBUG_ON, restart_keeps_everything, files_go_both_ways, transfers_keep_the_sum,
+                   large_values_while_saving, full_disk_stops_writes, failing_fsync, shutdown_that_cannot_save,
+                   shutdown_behind_a_refused_one, no_write_behind_the_last_save, shutdown_while_saving,
+                   damaged_file_is_refused, save_points, replies, loading, flushall_gives_up, checking_tool)
