@@ -237,7 +237,7 @@ static void log_origin(const struct rdb_info *info)
 		log_notice("RDB memory usage when created %.2f Mb", (double)info->used_mem / (1024 * 1024));
 }
 
-static int load_file(const struct config *cfg, bool replace)
+static int load_file(const struct config *cfg, bool replace, bool alone)
 {
 	struct stat st;
 	const char *path = cfg->dbfilename;
@@ -253,6 +253,7 @@ static int load_file(const struct config *cfg, bool replace)
 	struct rdb_load l;
 	rdb_load_init(&l, cfg, server_store());
 	l.replace = replace;
+	l.alone = alone;
 	l.progress = on_progress;
 	int err = rdb_load_fd(&l, fd, path, 0);
 	close(fd);
@@ -296,7 +297,7 @@ int persist_load(void)
 	const struct config *cfg = config_ref();
 	atomic_store(&persist.load_started_s, clock_wall_ms() / 1000);
 	atomic_store(&persist.load_logged_ms, clock_mono_ms());
-	int err = cfg->appendonly ? aof_load(aof_progress) : load_file(cfg, false);
+	int err = cfg->appendonly ? aof_load(aof_progress) : load_file(cfg, false, false);
 	config_unref(cfg);
 	if (err && err != -ECANCELED)
 		log_warning("Fatal error loading the DB, check server logs. Exiting.");
@@ -321,7 +322,7 @@ int persist_reload(unsigned flags)
 		functions_clear();
 	}
 	store_set_single(s, false);
-	int err = load_file(config(), flags & RELOAD_MERGE);
+	int err = load_file(config(), flags & RELOAD_MERGE, true);
 	store_set_single(s, server_loops() == 1);
 	if (!err)
 		log_warning("DB reloaded by DEBUG RELOAD");

@@ -72,6 +72,7 @@ struct rdb_load {
 	bool keep_expired;   /* load keys that are expired: a replica, and the base of an AOF */
 	bool replace;        /* keys that exist already are replaced; otherwise they fail the load */
 	unsigned delay_us;   /* after each key */
+	bool alone;          /* every loop is parked, perhaps with locks: they are not waited for */
 	bool no_functions;   /* function libraries are checked but not kept */
 	unsigned threads;    /* builders; 0: as many as there are processors; 1: the calling thread alone */
 	/* Optional, on the calling thread, from time to time: bytes read so far; false stops the load with -ECANCELED. */

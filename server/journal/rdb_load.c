@@ -26,6 +26,7 @@
 #define BLOCK (1024 * 1024)
 #define BATCH (128 * 1024)
 #define QUEUE_MAX 16
+#define OWN_LOCKS 64
 #define THREADS_MAX 16
 #define CHECKSUM_FROM 5 /* version */
 
@@ -57,6 +58,7 @@ struct loader {
 	unsigned running;
 	pthread_mutex_t mutex;
 	pthread_cond_t filled, drained;
+	pthread_mutex_t own[OWN_LOCKS]; /* of shards, among the builders, if the loader is alone */
 	struct batch *first, **last;
 	unsigned queued;
 	bool closed;
@@ -149,6 +151,23 @@ static const char *add_key(struct loader *d, struct store_op *op, const struct s
 	}
 }
 
+/* Who is alone does not take the store's locks: a parked loop may keep one. */
+static void lock_shard(struct loader *d, uint64_t hash)
+{
+	if (d->l->alone)
+		pthread_mutex_lock(&d->own[store_shard_of(d->l->store, hash) % OWN_LOCKS]);
+	else
+		store_lock(d->l->store, hash);
+}
+
+static void unlock_shard(struct loader *d, uint64_t hash)
+{
+	if (d->l->alone)
+		pthread_mutex_unlock(&d->own[store_shard_of(d->l->store, hash) % OWN_LOCKS]);
+	else
+		store_unlock(d->l->store, hash);
+}
+
 static const char *load_key(struct loader *d, struct store_op *op, unsigned type, struct rdb_scan *s, const struct prefix *p)
 {
 	const char *name, *error = NULL;
@@ -161,9 +180,9 @@ static const char *load_key(struct loader *d, struct store_op *op, unsigned type
 		atomic_fetch_add_explicit(&d->expired, 1, memory_order_relaxed);
 	} else {
 		struct store_key key = store_key(op->store, name, len);
-		store_lock(op->store, key.hash);
+		lock_shard(d, key.hash);
 		error = add_key(d, op, &key, type, s, p);
-		store_unlock(op->store, key.hash);
+		unlock_shard(d, key.hash);
 	}
 	free(heap);
 	return error ? error : s->bad;
@@ -581,6 +600,8 @@ static int run(struct loader *d)
 	l->keys = l->expired = l->empty = l->bytes = l->at = l->records = 0;
 	*l->error = 0;
 	pthread_mutex_init(&d->mutex, NULL);
+	for (size_t i = 0; i < OWN_LOCKS; i++)
+		pthread_mutex_init(&d->own[i], NULL);
 	pthread_cond_init(&d->filled, NULL);
 	pthread_cond_init(&d->drained, NULL);
 	d->last = &d->first;
@@ -599,6 +620,8 @@ static int run(struct loader *d)
 	l->empty = atomic_load(&d->empty);
 	free(d->buf);
 	pthread_mutex_destroy(&d->mutex);
+	for (size_t i = 0; i < OWN_LOCKS; i++)
+		pthread_mutex_destroy(&d->own[i]);
 	pthread_cond_destroy(&d->filled);
 	pthread_cond_destroy(&d->drained);
 	return err;

@@ -408,6 +408,27 @@ static bool answers(const struct resp_client *a, int wait_ms)
 	return poll(&f, 1, wait_ms) > 0;
 }
 
+/* Until the writer, whose commands count up a field, waits for the lock of a key that a script works on: once the script
+ * ends, the writer is given it while the others go on. How often it has counted so far. */
+static int64_t wait_for_lock(struct resp_client *script, struct resp_client *writer)
+{
+	int64_t written = 0;
+	for (long turns = 30000000;; turns *= 2) { /* again and longer, if it was over before the writer came */
+		char line[160];
+		struct resp_bytes reply;
+		snprintf(line, sizeof line, "EVAL \"for i = 1, %ld do end return redis.call('hincrby', KEYS[1], 'script', 1)\" 1 k",
+		         turns);
+		ck_assert(resp_send(script, line));
+		while (!answers(script, 0)) { /* until it has begun */
+			ck_assert(resp_send(writer, "HINCRBY k writer 1"));
+			if (!answers(writer, 20))
+				return written;
+			expect_int(writer, NULL, ++written);
+		}
+		ck_assert(resp_read(script, &reply));
+	}
+}
+
 /* A command that waits for a lock while the data is saved for the last time comes too late: it is not acknowledged. */
 START_TEST(no_write_behind_the_last_save)
 {
@@ -416,22 +437,7 @@ START_TEST(no_write_behind_the_last_save)
 	own_server(&p, DEBUG_ON "busy-reply-threshold 0\n");
 	struct resp_client *script = connect_to(&p), *writer = connect_to(&p), *stopper = connect_to(&p);
 	struct resp_bytes reply;
-	bool waits = false;
-	int64_t written = 0;
-	for (long turns = 30000000; !waits; turns *= 2) { /* again and longer, if it was over before the writer came */
-		char line[160];
-		snprintf(line, sizeof line, "EVAL \"for i = 1, %ld do end return redis.call('hincrby', KEYS[1], 'script', 1)\" 1 k",
-		         turns);
-		ck_assert(resp_send(script, line));
-		while (!waits && !answers(script, 0)) { /* until the script has begun */
-			ck_assert(resp_send(writer, "HINCRBY k writer 1"));
-			waits = !answers(writer, 20);
-			if (!waits)
-				expect_int(writer, NULL, ++written);
-		}
-		if (!waits)
-			ck_assert(resp_read(script, &reply));
-	}
+	int64_t written = wait_for_lock(script, writer);
 	snprintf(dir, sizeof dir, "%s", p.dir);
 	p.keep_dir = true;
 	ck_assert(resp_send(stopper, "SHUTDOWN SAVE"));
@@ -450,6 +456,25 @@ START_TEST(no_write_behind_the_last_save)
 	ck_assert_int_eq(proc_stop(&p), 0);
 	proc_clean(&p);
 	remove_dir(dir);
+}
+END_TEST
+
+/* Nor does saving or loading everything at once wait for it. */
+START_TEST(reload_beside_a_held_lock)
+{
+	struct proc p;
+	own_server(&p, DEBUG_ON "busy-reply-threshold 0\n");
+	struct resp_client *script = connect_to(&p), *writer = connect_to(&p), *a = connect_to(&p);
+	struct resp_bytes reply;
+	expect(a, "HSET k writer 0", ":1\r\n");
+	int64_t written = wait_for_lock(script, writer);
+	expect(a, "DEBUG RELOAD", "+OK\r\n");
+	expect_int(writer, NULL, written + 1);
+	ck_assert(resp_read(script, &reply));
+	resp_close(script);
+	resp_close(writer);
+	resp_close(a);
+	ck_assert_int_eq(proc_stop(&p), 0);
 }
 END_TEST
 
@@ -642,5 +667,6 @@ END_TEST
 
 COMMAND_TESTS_WITH("rdb", DEBUG_ON, restart_keeps_everything, files_go_both_ways, transfers_keep_the_sum,
                    large_values_while_saving, full_disk_stops_writes, failing_fsync, shutdown_that_cannot_save,
-                   shutdown_behind_a_refused_one, no_write_behind_the_last_save, shutdown_while_saving,
-                   damaged_file_is_refused, save_points, replies, loading, flushall_gives_up, checking_tool)
+                   shutdown_behind_a_refused_one, no_write_behind_the_last_save, reload_beside_a_held_lock,
+                   shutdown_while_saving, damaged_file_is_refused, save_points, replies, loading, flushall_gives_up,
+                   checking_tool)
