@@ -29,6 +29,23 @@ static bool open_hash(struct call *c, struct target *t)
 
 /* ------------------------------------------------------------------ setting */
 
+/* All fields of a record, in their order. */
+static bool set_record(const struct call *c, struct value *v, bool lent)
+{
+	struct value_item items[2 * SHAPE_NAMES_MAX];
+	struct value_limits limits = hash_limits();
+	unsigned n = (c->argc - 2) / 2;
+	if (n < SHAPE_NAMES_MIN || n > SHAPE_NAMES_MAX)
+		return false;
+	for (unsigned i = 0; i < 2 * n; i++) {
+		const struct arg *a = &c->argv[i + 2];
+		if (a->len > HASH_SHAPED_MAX)
+			return false;
+		items[i] = value_item_of(a->ptr, a->len);
+	}
+	return hash_set_record(v, &limits, items, n, lent);
+}
+
 /* Several pairs for a hash with a shape: what it has between them is not worth a shape. */
 static bool set_aside_shape(const struct call *c, struct value *v)
 {
@@ -44,8 +61,12 @@ static unsigned set_pairs(struct call *c, struct value *v, int64_t *added)
 {
 	struct value_limits limits = hash_limits();
 	bool shares = hash_is_shaped(v) ? c->argc > 4 : hash_len(v) < SHAPE_NAMES_MIN;
-	size_t bytes = 0, longest = 0;
+	size_t bytes = 0, longest = 0, before = hash_len(v);
 	unsigned i;
+	if (set_record(c, v, false)) {
+		*added += (int64_t)(hash_len(v) - before);
+		return (c->argc - 2) / 2;
+	}
 	for (i = 2; i < c->argc; i++) {
 		bytes += c->argv[i].len;
 		if (c->argv[i].len > longest)
@@ -65,12 +86,14 @@ static unsigned set_pairs(struct call *c, struct value *v, int64_t *added)
 	return (i - 2) / 2;
 }
 
-/* One pair that needs no room. */
-static bool set_same(const struct call *c, const struct target *t)
+/* One pair that needs no room, or a record. */
+static bool set_same(const struct call *c, struct target *t)
 {
 	struct value_limits limits = hash_limits();
 	const struct arg *f = &c->argv[2], *w = f + 1;
-	return t->e && c->argc == 4 && hash_replace_same(&t->v, &limits, f->ptr, f->len, w->ptr, w->len);
+	if (c->argc == 4)
+		return t->e && hash_replace_same(&t->v, &limits, f->ptr, f->len, w->ptr, w->len);
+	return target_lent(t) && hash_is_shaped(&t->v) && set_record(c, &t->v, true);
 }
 
 /* One pair that is new to a small hash. */
@@ -92,7 +115,7 @@ static void set(struct call *c, bool count)
 {
 	struct target t;
 	int64_t added = 0;
-	unsigned pairs = (c->argc - 2) / 2, done = 1;
+	unsigned pairs = (c->argc - 2) / 2, done = pairs;
 	if (c->argc % 2) {
 		call_wrong_arity(c);
 		return;

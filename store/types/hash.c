@@ -277,6 +277,47 @@ void hash_share(struct value *v, const struct value_limits *limits)
 	*v = (struct value){ ENC_SHAPED, lp };
 }
 
+/* Where a listpack of so many bytes can be written in place of the value's; NULL: nowhere. */
+static uint8_t *room_for(const struct value *v, size_t total, bool lent)
+{
+	if (lent)
+		return listpack_bytes(v->ptr) == total ? v->ptr : NULL;
+	size_t room = mem_size(v->ptr);
+	return room >= total && room / 2 <= total ? v->ptr : listpack_new(total);
+}
+
+bool hash_set_record(struct value *v, const struct value_limits *limits, const struct value_item *pairs, size_t n, bool lent)
+{
+	struct value_item names[SHAPE_NAMES_MAX];
+	size_t total = VALUES + 1;
+	const struct shape *s = hash_is_shaped(v) ? shape_in(v->ptr) : NULL;
+	if (!limits->share || n < SHAPE_NAMES_MIN || n > SHAPE_NAMES_MAX || n > (uint64_t)limits->entries ||
+	    (s ? s->count != n : v->encoding != ENC_LISTPACK || listpack_count(v->ptr)))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct value_item *val = &pairs[2 * i + 1];
+		names[i] = pairs[2 * i];
+		if (!shape_name(&names[i]) || val->len > HASH_SHAPED_MAX || val->len > (uint64_t)limits->bytes ||
+		    pairs[2 * i].len > (uint64_t)limits->bytes)
+			return false;
+		total += listpack_cost(val->str, val->len);
+	}
+	if (s ? !shape_is(s, names, n) : !(s = shape_known(shape_fingerprint(NULL, names, n), names, n)))
+		return false;
+	uint8_t *lp = total <= HASH_SHAPED_MAX ? room_for(v, total, lent) : NULL;
+	if (!lp)
+		return false;
+	listpack_write_head(lp, total, n + 1);
+	uint8_t *to = lp + FIRST + listpack_write_int(lp + FIRST, s->id);
+	for (size_t i = 0; i < n; i++)
+		to += listpack_write_element(to, pairs[2 * i + 1].str, pairs[2 * i + 1].len);
+	*to = LISTPACK_END;
+	if (lp != v->ptr)
+		listpack_free(v->ptr);
+	*v = (struct value){ ENC_SHAPED, lp };
+	return true;
+}
+
 size_t hash_pairs_bytes(const struct value *v)
 {
 	return listpack_bytes(v->ptr) + (hash_is_shaped(v) ? shape_in(v->ptr)->cost - SHAPE_ID_COST : 0);

@@ -51,6 +51,9 @@ static inline bool hash_is_shaped(const struct value *v)
 }
 /* Give a listpack of pairs the shape of its fields, if limits->share and there is one. What cannot be done is not. */
 void hash_share(struct value *v, const struct value_limits *limits);
+/* All pairs at once of a hash that is empty or has a shape, if their fields are those of a shape, its own if it has one, in that
+ * order. lent: only if it takes as many bytes as before, where it stands. false: nothing was done. */
+bool hash_set_record(struct value *v, const struct value_limits *limits, const struct value_item *pairs, size_t n, bool lent);
 /* Make it a listpack of pairs again. */
 int hash_unshare(struct value *v);
 /* A hash's listpack as one of pairs, in memory of hash_pairs_bytes(). */

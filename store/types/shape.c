@@ -118,6 +118,17 @@ static const struct shape *look_up(uint64_t fp, const struct shape *base, const 
 	return NULL;
 }
 
+const struct shape *shape_known(uint64_t fp, const struct value_item *names, size_t n)
+{
+	unsigned slot;
+	return look_up(fp, NULL, names, n, &slot);
+}
+
+bool shape_is(const struct shape *s, const struct value_item *names, size_t n)
+{
+	return same_names(s, NULL, names, n);
+}
+
 int shape_index(const struct shape *s, const char *name, size_t len)
 {
 	int64_t num;

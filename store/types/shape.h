@@ -52,6 +52,9 @@ uint64_t shape_fingerprint(const struct shape *base, const struct value_item *na
 /* The shape of the base's names and n more, in the form of shape_name(); NULL: there is none, or not yet: it was seen once
  * more. */
 const struct shape *shape_find(uint64_t fingerprint, const struct shape *base, const struct value_item *names, size_t n);
+/* Only if there is one. */
+const struct shape *shape_known(uint64_t fingerprint, const struct value_item *names, size_t n);
+bool shape_is(const struct shape *s, const struct value_item *names, size_t n);
 /* The one of an id that shape_find() has given to a hash. */
 const struct shape *shape_of(unsigned id);
 /* Which of its names that is; -1: none. */

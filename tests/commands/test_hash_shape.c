@@ -143,7 +143,9 @@ START_TEST(changes)
 		"HDEL %s:%d none", "HSET %s:%d 12 5", "HSET %s:%d 12 \"a longer value\"", "HINCRBY %s:%d 12 1", "HSET %s:%d 12 77",
 		"HINCRBY %s:%d 12 -100", "HINCRBYFLOAT %s:%d 12 0.5", "HSETNX %s:%d 12 1", "HSETNX %s:%d other 1",
 		"HSET %s:%d new 1 12 2 newer 3", "HDEL %s:%d none 12", "HMSET %s:%d first-name x customer-id y", "HSET %s:%d empty x",
-		"HDEL %s:%d customer-id first-name", "HSET %s:%d a 1", "HDEL %s:%d empty postal-address other new newer a",
+		"HDEL %s:%d customer-id first-name", "HSET %s:%d customer-id 799 first-name x 12 99 empty \"\" postal-address \"address of 99\"",
+		"HMSET %s:%d customer-id 1 first-name 2 12 3 empty 4 postal-address 5", "HSET %s:%d customer-id 1 customer-id 2 12 3",
+		"HSET %s:%d customer-id 1 first-name 2 12 3 empty 4 postal-address 6", "HSET %s:%d a 1", "HDEL %s:%d empty postal-address other new newer a customer-id first-name 12",
 	};
 	make_all();
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

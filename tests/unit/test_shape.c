@@ -460,13 +460,35 @@ static void set_one(struct value *v, const char *name, size_t len, const char *v
 		hash_share(v, &sharing);
 }
 
+/* Fields 0 to n - 1 get other values at once; *records counts where that went in one piece. */
+static void set_all(struct value *v, struct value *twin, unsigned n, struct rng *r, size_t *records)
+{
+	char names[8][16], vals[8][16];
+	struct value_item pairs[16];
+	size_t bytes = encoding_is_listpack(v->encoding) ? listpack_bytes(v->ptr) : 0;
+	bool lent = rng_below(r, 2);
+	for (unsigned i = 0; i < n; i++) {
+		pairs[2 * i] = value_item_of(names[i], field_name(names[i], i));
+		size_t len = (size_t)snprintf(vals[i], sizeof vals[i], rng_below(r, 2) ? "%u" : "v%u", (unsigned)rng_below(r, 1000));
+		pairs[2 * i + 1] = value_item_of(vals[i], len);
+		ck_assert_int_ge(hash_set(twin, &plain, names[i], pairs[2 * i].len, vals[i], len), 0);
+	}
+	if (hash_set_record(v, &sharing, pairs, n, lent)) {
+		ck_assert(hash_is_shaped(v) && (!lent || listpack_bytes(v->ptr) == bytes));
+		++*records;
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		ck_assert_int_ge(hash_set(v, &sharing, pairs[2 * i].str, pairs[2 * i].len, pairs[2 * i + 1].str, pairs[2 * i + 1].len), 0);
+}
+
 /* Many hashes whose fields come mostly in the same order, each beside one that shares nothing. */
 START_TEST(test_model)
 {
 	enum { HASHES = 40 };
 	struct value v[HASHES], twin[HASHES];
 	struct rng r;
-	size_t shaped = 0;
+	size_t shaped = 0, records = 0;
 	rng_init(&r, "shape model");
 	shape_clear();
 	for (int i = 0; i < HASHES; i++) {
@@ -481,7 +503,10 @@ START_TEST(test_model)
 		memset(val, 'v', sizeof val);
 		if (rng_below(&r, 3) == 0)
 			val_len = (size_t)snprintf(val, sizeof val, "%d", (int)rng_below(&r, 100000));
-		if (what < 80) {
+		if (what < 10) {
+			size_t n = hash_len(&v[i]);
+			set_all(&v[i], &twin[i], n && n <= 8 ? (unsigned)n : 8, &r, &records);
+		} else if (what < 80) {
 			set_one(&v[i], name, len, val, val_len);
 			ck_assert_int_ge(hash_set(&twin[i], &plain, name, len, val, val_len), 0);
 		} else if (what < 83) {
@@ -502,8 +527,10 @@ START_TEST(test_model)
 			unsigned n = 1 + (unsigned)rng_below(&r, 8);
 			hash_free(&v[i]);
 			hash_free(&twin[i]);
-			v[i] = hash_of(0, n, &sharing);
-			twin[i] = hash_of(0, n, &plain);
+			v[i] = hash_of(0, what < 95 ? n : 0, &sharing);
+			twin[i] = hash_of(0, what < 95 ? n : 0, &plain);
+			if (what >= 95)
+				set_all(&v[i], &twin[i], n, &r, &records);
 			hash_share(&v[i], &sharing);
 		}
 		ck_assert(encoding_is_listpack(v[i].encoding) == encoding_is_listpack(twin[i].encoding));
@@ -512,6 +539,7 @@ START_TEST(test_model)
 	}
 	ck_assert_uint_gt(shaped, 10000);
 	ck_assert_uint_gt(shape_count(), 10);
+	ck_assert_uint_gt(records, 500);
 	for (int i = 0; i < HASHES; i++) {
 		hash_free(&v[i]);
 		hash_free(&twin[i]);
