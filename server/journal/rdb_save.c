@@ -236,6 +236,15 @@ static const struct snapshot_format format = {
 	.entry = put_entry, .begin = begin, .chunk = chunk, .large = large, .end = end, .drop = drop,
 };
 
+/* From the root: CONFIG SET dir may come before the end. */
+static bool set_paths(struct save *s, const char *path)
+{
+	char cwd[PATH_MAX];
+	bool whole = *path == '/' || !getcwd(cwd, sizeof cwd);
+	int n = snprintf(s->path, sizeof s->path, "%s%s%s", whole ? "" : cwd, whole ? "" : "/", path);
+	return n > 0 && (size_t)n < sizeof s->path && io_temp_name(s->path, s->temp, sizeof s->temp);
+}
+
 static void free_save(struct save *s)
 {
 	rdb_copy_clear(&s->out);
@@ -287,7 +296,7 @@ static struct save *new_save(const struct rdb_save *q, int *err)
 	s->functions = rdb_functions_cut();
 	if (!s->functions)
 		*err = -ENOMEM;
-	else if (strlen(q->path) >= sizeof s->path || !io_temp_name(q->path, s->temp, sizeof s->temp))
+	else if (!set_paths(s, q->path))
 		*err = -ENAMETOOLONG;
 	else if (rdb_copy_init(&s->out, SIZE_MAX))
 		*err = 0;
@@ -295,7 +304,6 @@ static struct save *new_save(const struct rdb_save *q, int *err)
 		free_save(s);
 		return NULL;
 	}
-	memcpy(s->path, q->path, strlen(q->path) + 1);
 	return s;
 }
 

@@ -341,6 +341,32 @@ START_TEST(full_disk_stops_writes)
 }
 END_TEST
 
+/* The file goes where it was to go when its saving began. */
+START_TEST(another_directory_while_saving)
+{
+	struct proc p;
+	char line[320], path[256];
+	own_server(&p, DEBUG_ON "rdb-key-save-delay 1000000\n");
+	struct resp_client *a = connect_to(&p);
+	snprintf(path, sizeof path, "%s/other", p.dir);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	expect(a, "SET k v", "+OK\r\n");
+	expect_prefix(a, "BGSAVE", "+Background saving started");
+	snprintf(line, sizeof line, "CONFIG SET dir %s rdb-key-save-delay 0", path);
+	expect(a, line, "+OK\r\n");
+	ck_assert(proc_wait_log(&p, "Background saving terminated with success", 20000));
+	snprintf(path, sizeof path, "%s/dump.rdb", p.dir);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	expect(a, "SAVE", "+OK\r\n");
+	snprintf(path, sizeof path, "%s/other/dump.rdb", p.dir);
+	ck_assert_int_eq(unlink(path), 0);
+	snprintf(path, sizeof path, "%s/other", p.dir);
+	ck_assert_int_eq(rmdir(path), 0);
+	resp_close(a);
+	ck_assert_int_eq(proc_stop(&p), 0);
+}
+END_TEST
+
 /* SAFETY: fsync fails: the save has failed, the old file stays. */
 START_TEST(failing_fsync)
 {
@@ -666,7 +692,8 @@ START_TEST(checking_tool)
 END_TEST
 
 COMMAND_TESTS_WITH("rdb", DEBUG_ON, restart_keeps_everything, files_go_both_ways, transfers_keep_the_sum,
-                   large_values_while_saving, full_disk_stops_writes, failing_fsync, shutdown_that_cannot_save,
+                   large_values_while_saving, full_disk_stops_writes,
+                   another_directory_while_saving, failing_fsync, shutdown_that_cannot_save,
                    shutdown_behind_a_refused_one, no_write_behind_the_last_save, reload_beside_a_held_lock,
                    shutdown_while_saving, damaged_file_is_refused, save_points, replies, loading, flushall_gives_up,
                    checking_tool)
