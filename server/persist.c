@@ -331,11 +331,12 @@ int persist_reload(unsigned flags)
 
 /* ------------------------------------------------------------------ the loops */
 
+/* What was scheduled stays so until it has begun: while this waits to be alone somebody else may begin a snapshot. */
 static void begin_alone(unsigned loop)
 {
 	exec_alone_begin(loop);
-	if (!snapshot_running() && !(dispatch_gates_now() & GATE_CLOSED))
-		start_bgsave();
+	if (!snapshot_running() && !(dispatch_gates_now() & GATE_CLOSED) && start_bgsave() == 0)
+		atomic_store(&persist.scheduled, false);
 	exec_alone_end(loop);
 }
 
@@ -360,13 +361,9 @@ void persist_tick(unsigned loop, int64_t now_ms)
 	if (atomic_load(&persist.loading) || snapshot_running())
 		return;
 	int64_t now_s = now_ms / 1000;
-	if (atomic_load(&persist.scheduled) &&
-	    (!atomic_load(&persist.failed) || now_s - atomic_load(&persist.last_try_s) > RETRY_S)) {
-		atomic_store(&persist.scheduled, false);
+	bool wait = atomic_load(&persist.failed) && now_s - atomic_load(&persist.last_try_s) <= RETRY_S;
+	if ((atomic_load(&persist.scheduled) && !wait) || save_point_reached(now_s))
 		begin_alone(loop);
-	} else if (save_point_reached(now_s)) {
-		begin_alone(loop);
-	}
 	update_gate(); /* CONFIG SET may have changed what it depends on */
 }
 

@@ -255,8 +255,7 @@ static bool apply_oom(const struct config *now, char **error)
 	if (ok)
 		return true;
 	log_warning("Unable to write oom_score_adj: %s", strerror(errno));
-	if (!(*error = strdup("Failed to apply new oom_score_adj configuration, check server logs.")))
-		return false;
+	*error = strdup("Failed to apply new oom_score_adj configuration, check server logs.");
 	return false;
 }
 
@@ -365,8 +364,7 @@ static bool apply_dir(const struct config *now, char **error)
 {
 	if (chdir(now->dir) == 0)
 		return true;
-	if (!(*error = strdup(strerror(errno))))
-		return false;
+	*error = strdup(strerror(errno));
 	return false;
 }
 
