@@ -49,6 +49,7 @@ static struct {
 	_Atomic int64_t retry_at_ms;      /* monotonic */
 	atomic_uint failures;
 	atomic_bool always;
+	atomic_bool missing;              /* it could not be begun anew: writes are refused until it can */
 	atomic_bool incomplete;           /* the log has no base yet: a rewrite must succeed before it counts */
 } aof;
 
@@ -353,6 +354,8 @@ static int attach(void)
 
 static bool set_appendonly(const struct config *now, char **error)
 {
+	if (!now->appendonly && atomic_exchange(&aof.missing, false))
+		dispatch_set_gate(GATE_AOF, false);
 	if (now->appendonly == aof_log_running())
 		return true;
 	if (!now->appendonly) {
@@ -591,28 +594,43 @@ static bool grown(void)
 
 static void begin_anew(void)
 {
-	log_warning("The append-only log begins anew: %s",
-	            aof_log_error() == ENOENT ? "its files have vanished" : "the journal ran out of memory");
-	if (atomic_load(&aof.rewriting))
-		snapshot_abort();
-	aof_end();
-	if (attach())
+	if (aof_log_running()) {
+		log_warning("The append-only log begins anew: %s",
+		            aof_log_error() == ENOENT ? "its files have vanished" : "the journal ran out of memory");
+		if (atomic_load(&aof.rewriting))
+			snapshot_abort();
+		aof_end();
+	}
+	dispatch_set_gate(GATE_AOF, false);
+	bool failed = attach() != 0;
+	atomic_store(&aof.missing, failed);
+	if (failed) {
 		dispatch_set_gate(GATE_AOF, true);
+		atomic_store(&aof.retry_at_ms, clock_mono_ms() + RETRY_MS);
+	}
+}
+
+static bool is_lost(void)
+{
+	if (aof_log_running())
+		return aof_log_lost();
+	return atomic_load(&aof.missing) && clock_mono_ms() >= atomic_load(&aof.retry_at_ms);
 }
 
 void aof_tick(unsigned loop)
 {
-	bool lost = aof_log_running() && aof_log_lost();
+	bool lost = is_lost();
 	if (!lost && (snapshot_running() || atomic_load(&aof.rewriting) || clock_mono_ms() < atomic_load(&aof.retry_at_ms)))
 		return;
 	if (!lost && !atomic_load(&aof.scheduled) && !grown())
 		return;
 	exec_alone_begin(loop);
+	/* A last save, or CONFIG SET appendonly no, may have come while it waited. */
 	if (dispatch_gates_now() & GATE_CLOSED)
-		; /* the server ends */
-	else if (lost)
+		;
+	else if (is_lost())
 		begin_anew();
-	else
+	else if (!lost)
 		aof_rewrite();
 	exec_alone_end(loop);
 }

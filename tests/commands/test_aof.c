@@ -87,6 +87,19 @@ static void wait_for_text(struct resp_client *o, const char *text)
 	ck_abort_msg("INFO did not say %s", text);
 }
 
+static void wait_until_writable(struct resp_client *o, bool writable)
+{
+	for (int i = 0; i < 2000 * proc_time_factor(); i++) {
+		struct resp_value *v = resp_ask(o, "SET b 2");
+		bool ok = v && v->type == '+';
+		resp_value_free(v);
+		if (ok == writable)
+			return;
+		usleep(5000);
+	}
+	ck_abort_msg("writes are %s", writable ? "still refused" : "still answered");
+}
+
 static void rewrite(struct resp_client *o)
 {
 	int64_t before = info_int(o, "persistence", "aof_rewrites");
@@ -715,6 +728,35 @@ START_TEST(vanished_directory)
 }
 END_TEST
 
+/* And it cannot be begun at once: writes are refused, until it can, or nobody wants it. */
+START_TEST(vanished_for_longer)
+{
+	struct proc p;
+	char from[256], to[256];
+	for (int off = 0; off < 2; off++) {
+		struct resp_client *o = start_in(&p, NULL, BASIC, false);
+		expect(o, "SET a 1", "+OK\r\n");
+		snprintf(from, sizeof from, "%s/appendonlydir", p.dir);
+		snprintf(to, sizeof to, "%s/gone", p.dir);
+		expect(o, "DEBUG IO-FAULT open 0 1000000 28", "+OK\r\n");
+		ck_assert_int_eq(rename(from, to), 0);
+		ck_assert(proc_wait_log(&p, "Can't open or create the append-only log", 10000));
+		wait_until_writable(o, false);
+		if (off)
+			expect(o, "CONFIG SET appendonly no", "+OK\r\n");
+		else
+			expect(o, "DEBUG IO-FAULT open 0 0 0", "+OK\r\n");
+		wait_until_writable(o, true);
+		if (!off)
+			wait_for(o, "aof_rewrites", 1);
+		crash(&p, o);
+		o = start_in(&p, p.dir, BASIC, false);
+		expect_prefix(o, "MGET a b", off ? "*2\r\n$-1\r\n$-1\r\n" : "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+		stop(&p, o, false);
+	}
+}
+END_TEST
+
 START_TEST(rewrite_fails)
 {
 	static const char *const calls[] = { "open", "sync", "rename" };
@@ -740,4 +782,4 @@ END_TEST
 
 COMMAND_TESTS("aof", restart, base_of_commands, kill_loses_nothing_acknowledged, exchange, strange_names, torn_tail, flipped_bit,
               old_single_file, all_classes, empty_log_beside_a_dump, switching, loading, rewrites_by_itself, write_fails, sync_fails, written_in_place, written_in_place_not_for_long,
-              vanished_directory, rewrite_fails)
+              vanished_directory, vanished_for_longer, rewrite_fails)
