@@ -462,11 +462,12 @@ int server_run(void)
 		return 1;
 	}
 	bool loaded = !loading || load();
-	if (loaded) {
+	if (loaded && !server_shutting_down()) { /* a stop ends the loading, too */
 		log_notice("Ready to accept connections%s", tcp ? " tcp" : " unix");
 		process_ready();
-		wait_for_stop();
 	}
+	if (loaded)
+		wait_for_stop();
 	net_server_stop(server.net, STOP_DEADLINE_MS);
 	net_server_wait(server.net);
 	process_cleanup();

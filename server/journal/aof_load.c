@@ -205,6 +205,7 @@ static int load_file(struct aof_load *l, const struct aof_file *file, bool last)
 	struct stat st;
 	struct file_load f = { .l = l, .name = file->name, .last = last };
 	int n = snprintf(f.path, sizeof f.path, "%s/%s", l->dir, file->name);
+	errno = ENAMETOOLONG;
 	f.fd = n > 0 && (size_t)n < sizeof f.path ? open(f.path, O_RDONLY | O_CLOEXEC) : -1;
 	if (f.fd < 0 || fstat(f.fd, &st)) {
 		int err = -errno;

@@ -626,6 +626,7 @@ START_TEST(loading)
 	/* A stop does not wait for the end of the file, and saves nothing. */
 	resp_send(a, "SHUTDOWN SAVE");
 	ck_assert(proc_wait_exit(&p, 2500));
+	ck_assert(!log_has(&p, "Ready to accept connections"));
 	resp_close(a);
 	proc_clean(&p);
 	start_in(&p, dir, "key-load-delay 1000\n");
