@@ -20,8 +20,12 @@
 
 #define SQ_ENTRIES 256
 #define CQ_ENTRIES 4096
-#define BUFFER_SIZE (32 * 1024)
-#define BUFFERS 16 /* a power of two; all of them stay in a core's cache, and bound what comes in before it is handled */
+/* All buffers stay in a core's cache, and bound what comes in before it is handled. Where they are filled piece by piece
+ * few large ones do, and 64 KiB come in at once: 4 % less CPU than in halves. Elsewhere each piece takes a buffer. The
+ * numbers are powers of two. */
+#define BUFFER_BYTES (512 * 1024)
+#define BUFFERS 16
+#define BUFFERS_INCREMENTAL 8
 #define GROUP 0
 #define NOTHING POLL_EDGE /* wanted, not even to learn of errors */
 
@@ -64,6 +68,8 @@ struct poller {
 	unsigned under_way;
 	struct io_uring_buf_ring *buffers;
 	char *bytes;
+	unsigned nbuffers;
+	size_t buffer_size;
 	uint32_t used[BUFFERS]; /* bytes of each buffer */
 	uint16_t done[BUFFERS]; /* buffers to be given back */
 	int ndone;
@@ -73,10 +79,11 @@ struct poller {
 
 static void give_back(struct poller *p)
 {
+	unsigned size = (unsigned)p->buffer_size;
 	for (int i = 0; i < p->ndone; i++) {
 		uint16_t b = p->done[i];
 		p->used[b] = 0;
-		io_uring_buf_ring_add(p->buffers, p->bytes + (size_t)b * BUFFER_SIZE, BUFFER_SIZE, b, BUFFERS - 1, i);
+		io_uring_buf_ring_add(p->buffers, p->bytes + b * p->buffer_size, size, b, (int)p->nbuffers - 1, i);
 	}
 	if (p->ndone)
 		io_uring_buf_ring_advance(p->buffers, p->ndone);
@@ -87,7 +94,7 @@ static void give_back(struct poller *p)
 static char *take_buffer(struct poller *p, const struct io_uring_cqe *cqe)
 {
 	uint16_t b = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-	char *at = p->bytes + (size_t)b * BUFFER_SIZE + p->used[b];
+	char *at = p->bytes + b * p->buffer_size + p->used[b];
 	if (cqe->res > 0)
 		p->used[b] += (uint32_t)cqe->res;
 	if (!p->incremental || !(cqe->flags & CQE_BUFFER_MORE))
@@ -97,21 +104,24 @@ static char *take_buffer(struct poller *p, const struct io_uring_cqe *cqe)
 
 static int open_buffers(struct poller *p)
 {
-	size_t size = BUFFERS * sizeof(struct io_uring_buf), total = (size_t)BUFFERS * BUFFER_SIZE;
+	size_t size = BUFFERS * sizeof(struct io_uring_buf);
 	p->buffers = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	p->bytes = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p->bytes = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p->buffers == MAP_FAILED || p->bytes == MAP_FAILED)
 		return -ENOMEM;
-	struct ring_registration r = { .addr = (uintptr_t)p->buffers, .entries = BUFFERS, .group = GROUP,
-		                       .flags = RING_INCREMENTAL };
+	struct ring_registration r = { .addr = (uintptr_t)p->buffers, .entries = BUFFERS_INCREMENTAL,
+		                       .group = GROUP, .flags = RING_INCREMENTAL };
 	_Static_assert(sizeof r == sizeof(struct io_uring_buf_reg), "the kernel's struct");
 	p->incremental = io_uring_register_buf_ring(&p->ring, (struct io_uring_buf_reg *)&r, 0) == 0;
+	p->nbuffers = p->incremental ? BUFFERS_INCREMENTAL : BUFFERS;
+	p->buffer_size = BUFFER_BYTES / p->nbuffers;
+	r.entries = p->nbuffers;
 	r.flags = 0;
 	int err = p->incremental ? 0 : io_uring_register_buf_ring(&p->ring, (struct io_uring_buf_reg *)&r, 0);
 	if (err)
 		return err;
 	io_uring_buf_ring_init(p->buffers);
-	for (p->ndone = 0; p->ndone < BUFFERS; p->ndone++)
+	for (p->ndone = 0; p->ndone < (int)p->nbuffers; p->ndone++)
 		p->done[p->ndone] = (uint16_t)p->ndone;
 	give_back(p);
 	return 0;
@@ -124,7 +134,7 @@ static void free_poller(struct poller *p)
 	if (p->buffers && p->buffers != MAP_FAILED)
 		munmap(p->buffers, BUFFERS * sizeof(struct io_uring_buf));
 	if (p->bytes && p->bytes != MAP_FAILED)
-		munmap(p->bytes, (size_t)BUFFERS * BUFFER_SIZE);
+		munmap(p->bytes, BUFFER_BYTES);
 	free(p->watches);
 	free(p->noted);
 	free(p);
