@@ -236,6 +236,9 @@ void txn_discard(struct client *cl)
 	if (!cl->txn && !(cl->flags & CLIENT_MULTI))
 		return;
 	drop_queue(cl);
+	/* In the middle of another command, which may hold their locks: they stay, and can only make an EXEC fail. */
+	if (worker_current && worker_current->restricted && txn_watches(cl))
+		return;
 	drop_watches(cl, false);
 	free(cl->txn);
 	cl->txn = NULL;

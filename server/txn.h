@@ -35,7 +35,8 @@ int txn_queued(const struct client *cl);
 size_t txn_memory(const struct client *cl);
 unsigned txn_watches(const struct client *cl);
 
-/* Drop queue and watches: DISCARD, RESET, end of the client. Its loop, holding no shard lock, or alone. */
+/* Drop queue and watches: DISCARD, RESET, end of the client. Its loop, holding no shard lock, or alone. Within a restricted
+ * turn watches stay. */
 void txn_discard(struct client *cl);
 
 /* The handlers' parts: see commands/transaction.c. */

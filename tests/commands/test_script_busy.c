@@ -264,6 +264,34 @@ START_TEST(test_pcall_does_not_save_it)
 }
 END_TEST
 
+/* Who watches what the script works on: on its loop told at once, on another at the latest when it ends. */
+START_TEST(test_exec_with_watches)
+{
+	static const char refused[] = "-EXECABORT Transaction discarded because of: BUSY";
+	struct resp_bytes r;
+	connect_all(&server);
+	for (int i = 0; i < OTHERS; i++) {
+		expect(others[i], "WATCH k", OK);
+		expect(others[i], "MULTI", OK);
+	}
+	ck_assert(resp_send(slow, "EVAL \"while true do end\" 1 k"));
+	wait_busy(c);
+	for (int i = 0; i < OTHERS; i++)
+		ck_assert(resp_send(others[i], "EXEC"));
+	expect(c, "PING", BUSY);
+	expect(c, "SCRIPT KILL", OK);
+	ck_assert(resp_read(slow, &r));
+	ck_assert_int_eq(strncmp(r.ptr, KILLED, sizeof KILLED - 1), 0);
+	for (int i = 0; i < OTHERS; i++) {
+		/* one that was only looked at after the end has been carried out */
+		ck_assert(resp_read(others[i], &r));
+		ck_assert(!strncmp(r.ptr, refused, sizeof refused - 1) || !strncmp(r.ptr, "*0", 2));
+		expect(others[i], "GET k", "$-1\r\n");
+	}
+	close_all();
+}
+END_TEST
+
 /* It has written: nothing but the end of the process ends it, and nothing of it is kept. */
 static void unkillable(const char *config, bool terminated)
 {
@@ -305,4 +333,5 @@ END_TEST
 
 COMMAND_TESTS_WITH("script_busy", "busy-reply-threshold 50\n", test_everybody_is_answered, test_while_it_is_alone,
                    test_what_may_run, test_pipelines, test_beside_those_who_wait, test_long_arguments_survive,
-                   test_functions, test_a_transaction, test_pcall_does_not_save_it, test_shutdown_nosave)
+                   test_functions, test_a_transaction, test_pcall_does_not_save_it, test_exec_with_watches,
+                   test_shutdown_nosave)
