@@ -99,10 +99,22 @@ int fix_connect(int port)
 	return fd;
 }
 
+/* With a time limit, a process that was stopped or frozen finds its call interrupted, though no signal has a handler. */
+static ssize_t receive(int fd, void *buf, size_t len)
+{
+	ssize_t n;
+	do {
+		n = recv(fd, buf, len, 0);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
 void fix_send(int fd, const void *buf, size_t len)
 {
 	while (len) {
 		ssize_t n = send(fd, buf, len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
 		ck_assert_msg(n > 0, "send: %s", strerror(errno));
 		buf = (const char *)buf + n;
 		len -= (size_t)n;
@@ -112,7 +124,7 @@ void fix_send(int fd, const void *buf, size_t len)
 void fix_recv(int fd, void *buf, size_t len)
 {
 	while (len) {
-		ssize_t n = recv(fd, buf, len, 0);
+		ssize_t n = receive(fd, buf, len);
 		ck_assert_msg(n > 0, "recv: %s", n ? strerror(errno) : "end of stream");
 		buf = (char *)buf + n;
 		len -= (size_t)n;
@@ -122,7 +134,7 @@ void fix_recv(int fd, void *buf, size_t len)
 bool fix_ended(int fd)
 {
 	char byte;
-	ssize_t n = recv(fd, &byte, 1, 0);
+	ssize_t n = receive(fd, &byte, 1);
 	ck_assert_msg(n == 0 || (n < 0 && errno == ECONNRESET), "the connection goes on");
 	return n < 0;
 }
