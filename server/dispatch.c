@@ -87,8 +87,7 @@ static inline void run_and_commit(struct call *c)
 		dispatch_run(c);
 		return;
 	}
-	if (__builtin_expect(gates() & GATE_CLOSED, 0) && !c->replaying) {
-		/* The data was saved for the last time while this command waited for locks or to be alone. */
+	if (__builtin_expect((gates() & GATE_CLOSED) | dispatch_paused, 0) && dispatch_too_late(c)) {
 		c->turned_away = true;
 		script_give_up(c);
 		return;
@@ -380,6 +379,11 @@ static COLD bool pauses(const struct call *c)
 		return false;
 	uint32_t flags = txn_is_exec(c->cmd) ? txn_flags(c->client) : command_flags(c->cmd, c->argv, c->argc);
 	return !writes_only || (flags & (CMD_WRITE | CMD_MAY_REPLICATE));
+}
+
+COLD bool dispatch_too_late(const struct call *c)
+{
+	return !c->replaying && (gates() & GATE_CLOSED || (dispatch_paused && pauses(c)));
 }
 
 /* With RESP2 a subscriber's replies could not be told from messages. */

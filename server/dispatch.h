@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+struct call;
 struct journal;
 
 /* Before the loops start. The journal lives as long as the server. */
@@ -13,6 +14,10 @@ void dispatch_set_journal(struct journal *j);
 struct journal *dispatch_journal(void);
 /* Whether CLIENT PAUSE is on: written alone. */
 extern bool dispatch_paused;
+
+/* Whether the data was saved for the last time, or CLIENT PAUSE began, while the command waited for its locks or to be alone:
+ * it does not run now. */
+bool dispatch_too_late(const struct call *c);
 
 /* Reasons why commands do not run as usual, tested once per command. */
 enum dispatch_gate {

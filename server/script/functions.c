@@ -514,7 +514,7 @@ static void run_alone(struct call *c, bool read_only)
 	c->op.exclusive = true;
 	c->alone = true;
 	c->stopped = CALL_TOOK_ALONE;
-	c->turned_away = dispatch_gates_now() & GATE_CLOSED;
+	c->turned_away = dispatch_too_late(c);
 	if (!c->turned_away)
 		run(c, called(c), read_only);
 }

@@ -212,6 +212,33 @@ START_TEST(pause_and_unpause)
 }
 END_TEST
 
+/* Nor does a write that waited for its lock when the pause began come behind the pause's answer. */
+START_TEST(pause_before_a_waiting_write)
+{
+	struct proc p;
+	own_server(&p, "busy-reply-threshold 0\n");
+	struct resp_client *script = connect_to(&p), *writer = connect_to(&p), *a = connect_to(&p);
+	struct resp_bytes reply;
+	expect(a, "HSET k writer 0", ":1\r\n");
+	int64_t written = wait_for_lock(script, writer);
+	expect(a, "MULTI", "+OK\r\n");
+	expect(a, "HGET k writer", "+QUEUED\r\n");
+	expect(a, "CLIENT PAUSE 100000 WRITE", "+QUEUED\r\n");
+	struct resp_value *v = resp_ask(a, "EXEC");
+	ck_assert_uint_eq(v->n, 2);
+	for (int i = 0; i < 100; i++)
+		expect_bulk(a, "HGET k writer", v->elements[0].text);
+	resp_value_free(v);
+	expect(a, "CLIENT UNPAUSE", "+OK\r\n");
+	expect_int(writer, NULL, written + 1);
+	ck_assert(resp_read(script, &reply));
+	resp_close(script);
+	resp_close(writer);
+	resp_close(a);
+	ck_assert_int_eq(proc_stop(&p), 0);
+}
+END_TEST
+
 START_TEST(reply_modes)
 {
 	ck_assert(resp_send(c, "CLIENT REPLY OFF"));
@@ -257,4 +284,4 @@ START_TEST(help_and_errors)
 END_TEST
 
 COMMAND_TESTS("client", names, info_line, list, kill_by_filter, kill_by_address, kill_self_in_a_pipeline, kill_errors,
-              pause_and_unpause, reply_modes, no_touch, help_and_errors)
+              pause_and_unpause, pause_before_a_waiting_write, reply_modes, no_touch, help_and_errors)

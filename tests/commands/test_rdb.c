@@ -1,6 +1,5 @@
 /* Saving and loading by a running server: nothing is lost, files go both ways, a cut is a cut, failures are told. */
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -426,34 +425,6 @@ START_TEST(shutdown_behind_a_refused_one)
 	}
 }
 END_TEST
-
-/* Waits for a moment only. */
-static bool answers(const struct resp_client *a, int wait_ms)
-{
-	struct pollfd f = { a->fd, POLLIN, 0 };
-	return poll(&f, 1, wait_ms) > 0;
-}
-
-/* Until the writer, whose commands count up a field, waits for the lock of a key that a script works on: once the script
- * ends, the writer is given it while the others go on. How often it has counted so far. */
-static int64_t wait_for_lock(struct resp_client *script, struct resp_client *writer)
-{
-	int64_t written = 0;
-	for (long turns = 30000000;; turns *= 2) { /* again and longer, if it was over before the writer came */
-		char line[160];
-		struct resp_bytes reply;
-		snprintf(line, sizeof line, "EVAL \"for i = 1, %ld do end return redis.call('hincrby', KEYS[1], 'script', 1)\" 1 k",
-		         turns);
-		ck_assert(resp_send(script, line));
-		while (!answers(script, 0)) { /* until it has begun */
-			ck_assert(resp_send(writer, "HINCRBY k writer 1"));
-			if (!answers(writer, 20))
-				return written;
-			expect_int(writer, NULL, ++written);
-		}
-		ck_assert(resp_read(script, &reply));
-	}
-}
 
 /* A command that waits for a lock while the data is saved for the last time comes too late: it is not acknowledged. */
 START_TEST(no_write_behind_the_last_save)

@@ -1,5 +1,6 @@
 #include "tests/lib/expect.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,32 @@ struct resp_client *connect_to(const struct proc *p)
 		ck_abort_msg("nobody accepts on port %d\n%s\n%s", p->port, log, err);
 	}
 	return client;
+}
+
+/* Waits for a moment only. */
+static bool answers(const struct resp_client *a, int wait_ms)
+{
+	struct pollfd f = { a->fd, POLLIN, 0 };
+	return poll(&f, 1, wait_ms) > 0;
+}
+
+int64_t wait_for_lock(struct resp_client *script, struct resp_client *writer)
+{
+	int64_t written = 0;
+	for (long turns = 30000000;; turns *= 2) { /* again and longer, if it was over before the writer came */
+		char line[160];
+		struct resp_bytes reply;
+		snprintf(line, sizeof line, "EVAL \"for i = 1, %ld do end return redis.call('hincrby', KEYS[1], 'script', 1)\" 1 k",
+		         turns);
+		ck_assert(resp_send(script, line));
+		while (!answers(script, 0)) { /* until it has begun */
+			ck_assert(resp_send(writer, "HINCRBY k writer 1"));
+			if (!answers(writer, 20))
+				return written;
+			expect_int(writer, NULL, ++written);
+		}
+		ck_assert(resp_read(script, &reply));
+	}
 }
 
 void own_server(struct proc *p, const char *config)

@@ -46,6 +46,11 @@ void expect_alone(struct resp_client *client);
 /* The value behind "name:" in INFO's answer, or -1; section may be "". */
 int64_t info_int(struct resp_client *client, const char *section, const char *name);
 
+/* Until the writer, whose commands count up the field `writer` of k, waits for that key's lock, which a script holds: once
+ * the script ends, the writer is given it, whatever comes then. How often it has counted so far. The script may be longer than
+ * usual: busy-reply-threshold 0. */
+int64_t wait_for_lock(struct resp_client *script, struct resp_client *writer);
+
 /* A server of one test's own, with these lines of configuration; fails the test if it does not start. */
 void own_server(struct proc *p, const char *config);
 struct resp_client *connect_to(const struct proc *p);
