@@ -17,7 +17,7 @@ SERVERS = {
     "epoll": ["echo_epoll"], "libuv": ["echo_uv"], "libevent": ["echo_event"],
     "shoalnet": ["echo_shoal", "{port}", "1", "epoll"], "shoalnet edge": ["echo_shoal", "{port}", "1", "edge"],
     "shoalnet uring": ["echo_shoal", "{port}", "1", "uring"],
-    "shoalnet gather": ["echo_shoal", "{port}", "1", "epoll", "100"],
+    "shoalnet gather": ["echo_shoal", "{port}", "1", "edge", "100"],
     "proactor": ["echo_proactor", "{port}"],
 }
 
@@ -111,7 +111,7 @@ def main():
         with open(o.write, "w") as f:
             f.write("# Echo servers side by side\n\nServer CPU per message, messages per second and latency in "
                     f"microseconds; medians of {o.rounds} alternating rounds of {o.seconds:g} s. Server on core 0 with one "
-                    "loop, load on core 1; every byte that comes back is checked. \"shoalnet gather\" is epoll with "
+                    "loop, load on core 1; every byte that comes back is checked. \"shoalnet gather\" is edge with "
                     "`gather_us = 100`: a busy loop with many active connections sleeps before it looks for events, "
                     "which saves CPU and costs latency (see p50). Made by `make bench-net`.\n\n")
             f.write("\n".join(lines) + "\n")
