@@ -153,8 +153,11 @@ static void unpark(struct worker *w)
 		c->flags &= ~(uint32_t)CLIENT_PARKED;
 		net_wake(conn);
 	}
-	if (w->hold.parked.n)
+	if (w->hold.parked.n) {
 		hold_want_wake(w);
+		if (journal_admit(dispatch_journal())) /* room was made before anybody knew that we wait */
+			net_loop_wake(w->net);
+	}
 }
 
 void hold_after_wait(struct worker *w)
