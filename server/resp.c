@@ -186,12 +186,12 @@ static int resume(const char *buf, size_t len, const struct resp_limits *limits,
 	return 1;
 }
 
-/* A request of few and short arguments that is there whole. 0: it is not one, nothing was done. */
+/* A request of few and short arguments, one at least, that is there whole. 0: it is not one, nothing was done. */
 static inline size_t parse_short(const char *buf, size_t len, struct resp_args *args)
 {
 	const char *p = buf, *end = buf + len;
 	uint32_t count;
-	if (len < 6 || !(p = take_short(p, '*', &count)) || count > UNAUTH_ARGS || args->cap - args->n < count)
+	if (len < 6 || !(p = take_short(p, '*', &count)) || count - 1 >= UNAUTH_ARGS || args->cap - args->n < count)
 		return 0;
 	struct arg *arg = args->v + args->n, *last = arg + count;
 	for (; arg < last; arg++) {
