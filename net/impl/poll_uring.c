@@ -21,8 +21,7 @@
 #define SQ_ENTRIES 256
 #define CQ_ENTRIES 4096
 /* All buffers stay in a core's cache, and bound what comes in before it is handled. Where they are filled piece by piece
- * few large ones do, and 64 KiB come in at once: 4 % less CPU than in halves. Elsewhere each piece takes a buffer. The
- * numbers are powers of two. */
+ * few large ones do, and 64 KiB come in at once. Elsewhere each piece takes a buffer. The numbers are powers of two. */
 #define BUFFER_BYTES (512 * 1024)
 #define BUFFERS 16
 #define BUFFERS_INCREMENTAL 8
