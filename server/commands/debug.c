@@ -19,8 +19,8 @@
 #include "server/replay.h"
 #include "server/script/script.h"
 #include "store/glob.h"
-#include "store/number.h"
 #include "store/memory.h"
+#include "store/number.h"
 #include "store/types/hash.h"
 #include "store/types/list.h"
 

@@ -626,12 +626,12 @@ void aof_tick(unsigned loop)
 		return;
 	exec_alone_begin(loop);
 	/* A last save, or CONFIG SET appendonly no, may have come while it waited. */
-	if (dispatch_gates_now() & GATE_CLOSED)
-		;
-	else if (is_lost())
-		begin_anew();
-	else if (!lost)
-		aof_rewrite();
+	if (!(dispatch_gates_now() & GATE_CLOSED)) {
+		if (is_lost())
+			begin_anew();
+		else if (!lost)
+			aof_rewrite();
+	}
 	exec_alone_end(loop);
 }
 

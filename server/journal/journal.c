@@ -39,7 +39,6 @@
 #define WAIT_MS 100
 #define MIN_HIGH_BYTES ((size_t)64 << 20)
 
-
 struct slot {
 	_Atomic uint64_t ready; /* its sequence, once published */
 	const char *payload;

@@ -9,8 +9,8 @@
 #include <strings.h>
 
 #include "server/client.h"
-#include "server/dump.h"
 #include "server/dispatch.h"
+#include "server/dump.h"
 #include "server/exec.h"
 #include "server/journal/rdb_functions.h"
 #include "server/log.h"
